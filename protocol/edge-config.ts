@@ -1,0 +1,119 @@
+/**
+ * Configuration of the edge: tenants, policies, clusters. One JSON document in the binding `ISOTHERM_CONFIG`; secrets
+ * have bindings of their own. API keys are stored as SHA-256 digests only.
+ */
+import { z } from 'zod'
+import { CLUSTERS_MAX, MODELS_MAX, modelNameSchema, nameSchema } from './ids.ts'
+
+export const ROUTINGS = ['isotherm', 'nearest', 'sticky', 'random'] as const
+export const routingSchema = z.enum(ROUTINGS)
+export type Routing = z.infer<typeof routingSchema>
+
+/** A tenant with the right to it names another routing here; for everybody else the header is dropped. */
+export const ROUTING_HEADER = 'x-isotherm-routing'
+
+export const clusterConfigSchema = z.strictObject({
+  cluster: nameSchema.describe('Name of the cluster, as its agent reports it'),
+  region: nameSchema.describe('Region that the cluster stands in; residency rules speak of it'),
+  url: z.url({ protocol: /^https?$/ }).describe('Base URL of the cluster agent'),
+  entrances: z
+    .record(nameSchema, z.url({ protocol: /^https?$/ }))
+    .default({})
+    .describe('Other base URLs, by the region of the edge that asks'),
+})
+export type ClusterConfig = z.infer<typeof clusterConfigSchema>
+
+export const regionConfigSchema = z.strictObject({
+  region: nameSchema.describe('Name of the region; one cache directory each'),
+  locationHint: z.string().max(16).optional().describe('Durable Object location hint of its directory'),
+  colos: z
+    .array(z.string().length(3))
+    .max(400)
+    .default([])
+    .describe('Edge locations that ask this directory'),
+  continents: z
+    .array(z.string().length(2))
+    .max(7)
+    .default([])
+    .describe('Continents whose other edges ask it'),
+  rttMs: z
+    .record(nameSchema, z.number().nonnegative())
+    .default({})
+    .describe('Round trip in ms from this region to each cluster, used until the edge has measured its own'),
+})
+export type RegionConfig = z.infer<typeof regionConfigSchema>
+
+export const policySchema = z.strictObject({
+  regions: z
+    .array(nameSchema)
+    .min(1)
+    .max(CLUSTERS_MAX)
+    .describe('Regions whose clusters may serve the tenant'),
+  models: z
+    .array(modelNameSchema)
+    .max(MODELS_MAX)
+    .nullable()
+    .default(null)
+    .describe('Models the tenant may use; null: all'),
+  shareScope: z
+    .string()
+    .min(1)
+    .max(128)
+    .optional()
+    .describe('Group that shares cache; default: the tenant alone'),
+  requestsPerMinute: z
+    .int()
+    .positive()
+    .nullable()
+    .default(null)
+    .describe('Requests a minute; null: unlimited'),
+  promptBytesMax: z.int().positive().optional().describe('Largest request body in bytes; default: 32 MiB'),
+  attemptsMax: z.int().min(1).max(5).default(3).describe('Clusters tried for one request'),
+  deadlineMs: z
+    .int()
+    .positive()
+    .max(3_600_000)
+    .default(600_000)
+    .describe('Longest wait for the first byte, in ms'),
+  routingOverride: z.boolean().default(false).describe('The tenant may name another routing for a request'),
+})
+export type Policy = z.infer<typeof policySchema>
+
+export const tenantConfigSchema = z.strictObject({
+  tenant: nameSchema,
+  apiKeySha256: z
+    .array(z.string().regex(/^[0-9a-f]{64}$/))
+    .min(1)
+    .max(16),
+  policy: policySchema,
+})
+export type TenantConfig = z.infer<typeof tenantConfigSchema>
+
+export const edgeConfigSchema = z.strictObject({
+  homeRegion: nameSchema.describe('Region assumed when the platform does not say where the caller is'),
+  regions: z.array(regionConfigSchema).min(1).max(64),
+  clusters: z.array(clusterConfigSchema).min(1).max(CLUSTERS_MAX),
+  tenants: z.array(tenantConfigSchema).max(10_000),
+  lookupTimeoutMs: z
+    .int()
+    .positive()
+    .max(1000)
+    .default(15)
+    .describe('How long a request waits for its directory'),
+  stallFloorMs: z
+    .int()
+    .positive()
+    .default(10_000)
+    .describe('Shortest wait for the first byte before the next cluster is tried'),
+  stallFactor: z
+    .number()
+    .min(1)
+    .default(4)
+    .describe('Multiple of the predicted TTFT before the next cluster is tried'),
+  stayMarginMs: z
+    .number()
+    .nonnegative()
+    .default(50)
+    .describe('How much cheaper another cluster must be before a warm conversation moves'),
+})
+export type EdgeConfig = z.infer<typeof edgeConfigSchema>

@@ -1,0 +1,111 @@
+/**
+ * Agent -> directory, over a WebSocket that the agent dials. Control messages are JSON text; residency travels in
+ * binary frames (`report-frame.ts`). `docs/PROTOCOL.md` has the states, the events and the invariants.
+ */
+import { z } from 'zod'
+import { MODELS_MAX, modelNameSchema, nameSchema } from './ids.ts'
+
+/** Where an agent dials: `${directoryUrl}${REPORT_PATH}/{region}?cluster={cluster}`, bearer token = the cluster's. */
+export const REPORT_PATH = '/internal/directory'
+
+/** What one tier costs to load from, measured or configured. */
+export const tierCostSchema = z.object({
+  floorMs: z.number().nonnegative(),
+  bytesPerMs: z.number().positive(),
+})
+export type TierCost = z.infer<typeof tierCostSchema>
+
+/** The law of one endpoint profile: core/cost-model.ts has the formula. */
+export const prefillLawSchema = z.object({
+  fixedMs: z.number().nonnegative(),
+  msPerToken: z.number().positive(),
+  /** Attention: milliseconds for each pair of a new token and a token before it. */
+  msPerTokenPair: z.number().nonnegative(),
+})
+export type PrefillLaw = z.infer<typeof prefillLawSchema>
+
+/** What a cluster says of one model that it serves; adapters are models of their own. */
+export const modelOfferSchema = z.object({
+  model: modelNameSchema,
+  /** Canonical prompt bytes for each token, learnt by the agent. */
+  bytesPerToken: z.number().positive(),
+  kvBytesPerToken: z.number().positive(),
+  contextTokensMax: z.int().positive(),
+  prefill: prefillLawSchema,
+  /** By tier name of core/tiers.ts. */
+  tiers: z.record(z.string(), tierCostSchema),
+  /** What handing the KV of one request from prefill to decode adds, without its bytes; 0 where no endpoint splits. */
+  handoffMs: z.number().nonnegative(),
+})
+export type ModelOffer = z.infer<typeof modelOfferSchema>
+
+/** Load of one model in one cluster, from the agent's own bookings. */
+export const modelLoadSchema = z.object({
+  model: modelNameSchema,
+  /** The lowest backlog of any endpoint that can prefill, in milliseconds of prefill. A mean would cost detours. */
+  backlogMs: z.number().nonnegative(),
+  /** Pinned and queued share of the KV space of that endpoint, 0 to 1. */
+  kvPressure: z.number().min(0).max(1),
+  /** Endpoints that take requests now. 0 means that the model cannot be served here. */
+  endpoints: z.int().nonnegative(),
+  bytesPerToken: z.number().positive(),
+})
+export type ModelLoad = z.infer<typeof modelLoadSchema>
+
+const streamFields = {
+  v: z.int().positive(),
+  /** One life of one stream: random, new with each hello. 32 bits. */
+  epoch: z.int().min(0).max(0xffffffff),
+}
+
+export const helloSchema = z.object({
+  type: z.literal('hello'),
+  ...streamFields,
+  cluster: nameSchema,
+  region: nameSchema,
+  /** The life of the agent process: milliseconds since the epoch at its start. The newer one wins a cluster. */
+  incarnation: z.int().nonnegative(),
+  models: z.array(modelOfferSchema).max(MODELS_MAX),
+})
+export type Hello = z.infer<typeof helloSchema>
+
+export const heartbeatSchema = z.object({
+  type: z.literal('heartbeat'),
+  ...streamFields,
+  /** The sequence number of the last binary frame before this heartbeat, 0 when there was none. */
+  seq: z.int().nonnegative(),
+  loads: z.array(modelLoadSchema).max(MODELS_MAX),
+  /** The agent takes no new conversations: its cluster drains. */
+  draining: z.boolean(),
+})
+export type Heartbeat = z.infer<typeof heartbeatSchema>
+
+export const agentMessageSchema = z.discriminatedUnion('type', [helloSchema, heartbeatSchema])
+export type AgentMessage = z.infer<typeof agentMessageSchema>
+
+/** How often an agent sends each. */
+export const HEARTBEAT_INTERVAL_MS = 200
+export const DELTA_INTERVAL_MS = 100
+
+export const RESYNC_REASONS = [
+  'unknown-stream',
+  'epoch-mismatch',
+  'sequence-gap',
+  'malformed-frame',
+  'unsupported-version',
+] as const
+
+export const directoryMessageSchema = z.discriminatedUnion('type', [
+  /** The hello is taken: send the snapshot. */
+  z.object({ type: z.literal('welcome'), epoch: streamFields.epoch, directory: nameSchema }),
+  /** A snapshot part is applied: send the next. */
+  z.object({ type: z.literal('ack'), epoch: streamFields.epoch, seq: z.int().positive() }),
+  /** The only remedy: a new hello with a new epoch, then a snapshot. */
+  z.object({ type: z.literal('resync'), reason: z.enum(RESYNC_REASONS) }),
+  /** The directory will not take this agent; the socket closes after it. */
+  z.object({
+    type: z.literal('refused'),
+    reason: z.enum(['wrong-cluster', 'superseded', 'clusters-full', 'malformed']),
+  }),
+])
+export type DirectoryMessage = z.infer<typeof directoryMessageSchema>

@@ -1,0 +1,12 @@
+/**
+ * The version of everything that crosses a wire between two houses. `test/contract/protocol-lock.test.ts`
+ * hashes the schemas and fails when they change without a new version here.
+ *
+ * | version | change |
+ * |---|---|
+ * | 1 | first |
+ */
+export const PROTOCOL_VERSION = 1
+
+/** The oldest version that a receiver still serves: a rollout mixes two neighbouring versions. */
+export const PROTOCOL_VERSION_OLDEST = 1

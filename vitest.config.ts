@@ -1,0 +1,49 @@
+import { cloudflareTest } from '@cloudflare/vitest-plugin'
+import { defineConfig } from 'vitest/config'
+
+/**
+ * One project for each runtime. `edge` runs inside workerd; the others in Node. `product` starts whole processes, so
+ * its files run one after another.
+ */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'pure',
+          include: ['test/core/**/*.test.ts', 'test/contract/**/*.test.ts', 'test/*.test.ts'],
+        },
+      },
+      {
+        plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
+        test: {
+          name: 'edge',
+          include: ['test/worker/**/*.test.ts', 'test/directory/**/*.test.ts', 'test/tenancy/**/*.test.ts'],
+          exclude: ['**/*.node.test.ts'],
+        },
+      },
+      {
+        test: {
+          name: 'agent',
+          include: [
+            'test/cluster-agent/**/*.test.ts',
+            'test/simulator/**/*.test.ts',
+            'test/cli/**/*.test.ts',
+            'test/**/*.node.test.ts',
+          ],
+          testTimeout: 30_000,
+        },
+      },
+      {
+        test: {
+          name: 'product',
+          include: ['test/product/**/*.test.ts'],
+          exclude: ['**/*.node.test.ts'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+        },
+      },
+    ],
+  },
+})
