@@ -1,0 +1,28 @@
+import { createHash } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { z } from 'zod'
+import { envelopeSchema } from '../../protocol/envelope.ts'
+import { agentMessageSchema, directoryMessageSchema } from '../../protocol/report.ts'
+import { receiptSchema } from '../../protocol/receipt.ts'
+import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST } from '../../protocol/version.ts'
+
+/**
+ * The hash of every schema that crosses a wire. When this fails you changed the protocol: bump PROTOCOL_VERSION with a
+ * line in its table, keep the version before it served, and put the new hash here.
+ */
+const LOCKED = { version: 1, sha256: 'b5e6fdd88d81007076e0461a5b391c1938c26f77241831b02235cf338b99a652' }
+
+test('the wire schemas are those of the protocol version', () => {
+  const schemas = { agentMessageSchema, directoryMessageSchema, envelopeSchema, receiptSchema }
+  const json = JSON.stringify(
+    Object.entries(schemas).map(([name, schema]) => [name, z.toJSONSchema(schema, { io: 'input' })]),
+  )
+  expect({ version: PROTOCOL_VERSION, sha256: createHash('sha256').update(json).digest('hex') }).toEqual(
+    LOCKED,
+  )
+})
+
+test('one version back is still served', () => {
+  expect(PROTOCOL_VERSION_OLDEST).toBeLessThanOrEqual(PROTOCOL_VERSION)
+  expect(PROTOCOL_VERSION_OLDEST).toBeGreaterThanOrEqual(PROTOCOL_VERSION - 1)
+})
