@@ -1,0 +1,66 @@
+/** The `isotherm` command. Each subcommand is a file; this one names them and turns failures into one clear message. */
+import { Command, InvalidArgumentError } from 'commander'
+import { ROUTINGS } from '../protocol/edge-config.ts'
+import { PartFailure } from './part.ts'
+import { replay, ReplayFailure } from './replay.ts'
+import { start } from './start.ts'
+
+const program = new Command('isotherm').description('Routes LLM requests to where their KV cache is warm.')
+
+program
+  .command('start')
+  .description('run the whole product on this machine: three regions, simulated engines, one base URL')
+  .option('--port <port>', 'port of the endpoint', integer(1, 65_535), 8787)
+  .option('--engine-speed <factor>', 'how much faster than a real Qwen3-32B the engines run', positive, 1)
+  .option('--ready-file <file>', 'write {baseUrl, apiKey, adminToken} as JSON here when ready')
+  .action(start)
+
+program
+  .command('replay')
+  .description('play a trace through a running endpoint and print latency, cache and prediction')
+  .option('--trace <file>', "trace in Mooncake's format; without it a seeded workload of the same shape")
+  .option('--minutes <minutes>', 'how much of the trace to play', positive, 10)
+  .option('--speed <factor>', 'how much faster than recorded', positive, 1)
+  .option('--routing <routing>', `one of ${ROUTINGS.join(', ')}`, routing, 'isotherm')
+  .option('--base-url <url>', 'endpoint, ends in /v1', 'http://127.0.0.1:8787/v1')
+  .option('--api-key <key>', 'API key', process.env['ISOTHERM_API_KEY'])
+  .option('--model <model>', 'model to ask', 'isotherm-demo')
+  .option(
+    '--callers <weights>',
+    'edge locations that callers come from, with weights',
+    'IAD:60,FRA:25,NRT:15',
+  )
+  .option('--seed <seed>', 'seed of the generated workload and of the callers', integer(0, 2 ** 32 - 1), 1)
+  .option('--json <file>', 'write the result as JSON here')
+  .action(replay)
+
+function integer(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text)
+    if (!Number.isInteger(value) || value < min || value > max) {
+      throw new InvalidArgumentError(`a whole number from ${min} to ${max} is needed`)
+    }
+    return value
+  }
+}
+
+function positive(text: string): number {
+  const value = Number(text)
+  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('a number above 0 is needed')
+  return value
+}
+
+function routing(text: string): string {
+  if (!(ROUTINGS as readonly string[]).includes(text)) {
+    throw new InvalidArgumentError(`one of ${ROUTINGS.join(', ')} is needed`)
+  }
+  return text
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (!(error instanceof PartFailure || error instanceof ReplayFailure)) throw error
+  process.stderr.write(`isotherm: ${error.message}\n`)
+  process.exitCode = 1
+}
