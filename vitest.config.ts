@@ -40,6 +40,7 @@ export default defineConfig({
           include: ['test/product/**/*.test.ts'],
           exclude: ['**/*.node.test.ts'],
           fileParallelism: false,
+          globalSetup: ['test/support/bundle.ts'],
           testTimeout: 120_000,
           hookTimeout: 180_000,
         },

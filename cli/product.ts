@@ -5,7 +5,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { bundleEdge, canConnect, startEdge } from './edge.ts'
 import {
@@ -20,6 +19,7 @@ import {
   type LocalRegion,
 } from './local/topology.ts'
 import { Part, PartFailure } from './part.ts'
+import { waitUntilLive } from './readiness.ts'
 import { ROOT } from './root.ts'
 
 export interface ProductOptions {
@@ -40,9 +40,6 @@ export interface Product {
   readonly parts: ReadonlyMap<string, Part>
   stop(): Promise<void>
 }
-
-const READY_MS_MAX = 60_000
-const POLL_MS = 100
 
 const worldReadySchema = z.object({
   engines: z.array(
@@ -108,7 +105,13 @@ class Assembly {
       stop: () => this.stop(),
     }
     onProgress('waiting for the directories to know every cluster')
-    await waitUntilWarm(product, () => this.#stopping)
+    await waitUntilLive({
+      origin: `http://127.0.0.1:${port}`,
+      adminToken: product.adminToken,
+      regions: LOCAL_REGIONS.map(({ region }) => region),
+      clusters: LOCAL_REGIONS.length,
+      isStopping: () => this.#stopping,
+    })
     return product
   }
 
@@ -239,34 +242,4 @@ async function settleAll<T>(starts: readonly Promise<T>[]): Promise<T[]> {
 
 function secret(): string {
   return randomBytes(24).toString('base64url')
-}
-
-/** Every directory has every cluster live, and a request has gone through from every region. */
-async function waitUntilWarm(product: Product, isStopping: () => boolean): Promise<void> {
-  const origin = new URL(product.baseUrl).origin
-  const giveUpMs = performance.now() + READY_MS_MAX
-  for (const { region } of LOCAL_REGIONS) {
-    while (!(await isLive(origin, region, product.adminToken))) {
-      if (isStopping()) throw new PartFailure('a part ended while the product started')
-      if (performance.now() > giveUpMs) {
-        throw new PartFailure(`the directory of ${region} did not hear from every cluster within a minute`)
-      }
-      await sleep(POLL_MS)
-    }
-  }
-}
-
-const inspectionSchema = z.object({ streams: z.array(z.object({ state: z.string() })) })
-
-async function isLive(origin: string, region: string, adminToken: string): Promise<boolean> {
-  const response = await fetch(`${origin}/admin/directory/${region}`, {
-    headers: { authorization: `Bearer ${adminToken}` },
-    signal: AbortSignal.timeout(5000),
-  }).catch(() => null)
-  if (!response?.ok) {
-    await response?.body?.cancel()
-    return false
-  }
-  const { streams } = inspectionSchema.parse(await response.json())
-  return streams.filter(({ state }) => state === 'live').length === LOCAL_REGIONS.length
 }

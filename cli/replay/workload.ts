@@ -12,7 +12,7 @@ export interface WorkloadOptions {
 /** Arrivals a second, as in the trace. */
 const REQUESTS_PER_SECOND = 3.4
 /** Share of requests that continue a session; together with the lengths it makes about a third of the input reusable. */
-const CONTINUE_SHARE = 0.55
+const CONTINUE_SHARE = 0.4
 const SESSIONS_OPEN_MAX = 400
 const FIRST_TOKENS_MEDIAN = 6000
 const TURN_TOKENS_MEDIAN = 900

@@ -1,0 +1,27 @@
+/** `npm run bench -- NAME`: measurements. They print what they measured and assert nothing. */
+import { Command } from 'commander'
+import { benchCore } from './core.ts'
+import { benchReplay } from './replay.ts'
+
+const program = new Command('bench').description('measure Isotherm')
+
+program
+  .command('core')
+  .description('the pure hot path: canonical bytes, markers, price')
+  .option('--json <file>', 'write the figures as JSON here')
+  .action(benchCore)
+
+program
+  .command('replay')
+  .description('a trace through the local product, once for each routing and load, each on a fresh start')
+  .option('--trace <file>', "trace in Mooncake's format; without it a generated workload")
+  .option('--minutes <minutes>', 'how much of the trace to play', Number, 10)
+  .option('--engine-speed <factor>', 'pace of the simulated engines', Number, 2)
+  .option('--loads <loads>', "loads to play, in multiples of the trace's own", '1,2')
+  .option('--routings <routings>', 'routings to compare', 'isotherm,nearest,sticky,random')
+  .option('--port <port>', 'port of the endpoint', Number, 8797)
+  .option('--json <file>', 'write every summary as JSON here')
+  .option('--markdown <file>', 'write the tables as Markdown here')
+  .action(benchReplay)
+
+await program.parseAsync()

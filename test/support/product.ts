@@ -1,0 +1,180 @@
+/**
+ * The product with everything in reach of a test: the edge on bare workerd, agents, engines and links in this process,
+ * so that a test can break any of them and look inside.
+ */
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { inject } from 'vitest'
+import { startEdge } from '../../cli/edge.ts'
+import {
+  agentConfig,
+  edgeConfig,
+  LOCAL_MODEL,
+  LOCAL_REGIONS,
+  type LocalRegion,
+} from '../../cli/local/topology.ts'
+import type { Part } from '../../cli/part.ts'
+import { waitUntilLive } from '../../cli/readiness.ts'
+import { startAgent, type RunningAgent } from '../../cluster-agent/agent.ts'
+import { parseAgentConfig } from '../../cluster-agent/config.ts'
+import type { EdgeConfig } from '../../protocol/edge-config.ts'
+import { startEngine, type EngineOptions, type RunningEngine } from '../../simulator/engine-server.ts'
+import { startLink, type RunningLink } from '../../simulator/link.ts'
+import { demoTokenizerFiles } from '../../simulator/model/tokenizer-files.ts'
+
+export interface TestCluster {
+  readonly region: LocalRegion
+  readonly engines: readonly RunningEngine[]
+  readonly agent: RunningAgent
+  /** Between the edge and the agent. */
+  readonly link: RunningLink
+}
+
+export interface TestProduct {
+  readonly origin: string
+  readonly baseUrl: string
+  readonly apiKey: string
+  readonly adminToken: string
+  readonly model: string
+  readonly clusters: readonly TestCluster[]
+  readonly secrets: typeof SECRETS
+  restartEdge(): Promise<void>
+  stop(): Promise<void>
+}
+
+export interface TestProductOptions {
+  readonly regions?: number
+  readonly engines?: readonly ('prefill-0' | 'prefill-1' | 'decode-0' | 'decode-1' | 'both-0' | 'both-1')[]
+  readonly engine?: Partial<EngineOptions>
+  readonly rttMs?: number
+  readonly edge?: (config: EdgeConfig) => EdgeConfig
+  readonly silenceMsMax?: number
+}
+
+const SECRETS = {
+  envelope: 'envelope-secret-of-the-tests',
+  prefix: 'prefix-secret-of-the-tests',
+  admin: 'admin-token',
+}
+const API_KEY = 'iso-test-key'
+const SPEED = 20
+
+export async function startTestProduct(options: TestProductOptions = {}): Promise<TestProduct> {
+  const folder = await mkdtemp(join(tmpdir(), 'isotherm-product-'))
+  const regions = LOCAL_REGIONS.slice(0, options.regions ?? 2)
+  const port = await freePort()
+  const tokens = Object.fromEntries(regions.map(({ cluster }) => [cluster, `token-of-${cluster}`]))
+  const { tokenizerJson, tokenizerConfigJson } = demoTokenizerFiles()
+  await writeFile(join(folder, 'tokenizer.json'), tokenizerJson)
+  await writeFile(join(folder, 'tokenizer_config.json'), tokenizerConfigJson)
+
+  const clusters = await Promise.all(
+    regions.map(async (region): Promise<TestCluster> => {
+      const engines = await Promise.all(
+        (options.engines ?? ['both-0', 'both-1']).map((name) =>
+          startEngine({
+            name: `${region.region}.${name}`,
+            model: LOCAL_MODEL,
+            speed: SPEED,
+            ...options.engine,
+          }),
+        ),
+      )
+      const config = agentConfig({
+        region,
+        port: 0,
+        engines,
+        directories: regions.map((other) => ({ region: other.region, url: `http://127.0.0.1:${port}` })),
+        tokenizerDir: folder,
+        speed: options.engine?.speed ?? SPEED,
+      })
+      const agent = await startAgent(
+        parseAgentConfig(
+          {
+            ...config,
+            ...(options.silenceMsMax === undefined ? {} : { silenceMsMax: options.silenceMsMax }),
+          },
+          {
+            ISOTHERM_ENVELOPE_SECRET: SECRETS.envelope,
+            ISOTHERM_PREFIX_SECRET: SECRETS.prefix,
+            ISOTHERM_CLUSTER_TOKEN: tokens[region.cluster] ?? '',
+          },
+        ),
+      )
+      const target = new URL(agent.url)
+      const link = await startLink({
+        port: 0,
+        target: { host: target.hostname, port: Number(target.port) },
+        rttMs: options.rttMs ?? 0,
+      })
+      return { region, engines, agent, link }
+    }),
+  )
+
+  const base = edgeConfig({
+    entrances: Object.fromEntries(
+      clusters.map(({ region, link }) => [
+        region.cluster,
+        Object.fromEntries(regions.map((r) => [r.region, link.url])),
+      ]),
+    ),
+    apiKeySha256: createHash('sha256').update(API_KEY).digest('hex'),
+  })
+  const names = new Set(regions.map(({ region }) => region))
+  const trimmed: EdgeConfig = {
+    ...base,
+    regions: base.regions.filter(({ region }) => names.has(region)),
+    clusters: base.clusters.filter(({ region }) => names.has(region)),
+  }
+  const text = {
+    ISOTHERM_CONFIG: JSON.stringify(options.edge ? options.edge(trimmed) : trimmed),
+    ENVELOPE_SECRET: SECRETS.envelope,
+    PREFIX_SECRET: SECRETS.prefix,
+    CLUSTER_TOKENS: JSON.stringify(tokens),
+    ADMIN_TOKEN: SECRETS.admin,
+  }
+  const origin = `http://127.0.0.1:${port}`
+  const bundle = inject('bundle')
+  const start = async (): Promise<Part> => {
+    const part = await startEdge({ bundle, port, text, logFile: join(folder, 'edge.log') })
+    const wait = { origin, adminToken: SECRETS.admin, regions: [...names], clusters: regions.length }
+    await waitUntilLive({ ...wait, isStopping: () => false })
+    return part
+  }
+  let edge = await start()
+  return {
+    origin,
+    baseUrl: `${origin}/v1`,
+    apiKey: API_KEY,
+    adminToken: SECRETS.admin,
+    model: LOCAL_MODEL,
+    clusters,
+    secrets: SECRETS,
+    restartEdge: async () => {
+      await edge.stop()
+      edge = await start()
+    },
+    stop: async () => {
+      await edge.stop()
+      await Promise.all(
+        clusters.map(async ({ link, agent, engines }) => {
+          await link.stop()
+          await agent.stop()
+          await Promise.all(engines.map((engine) => engine.stop()))
+        }),
+      )
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  await new Promise((resolve) => server.close(resolve))
+  return typeof address === 'object' && address ? address.port : 0
+}
