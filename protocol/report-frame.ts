@@ -39,7 +39,7 @@ export type DecodedFrame =
   | { readonly ok: true; readonly frame: ReportFrame }
   | { readonly ok: false; readonly reason: 'malformed-frame' | 'unsupported-version' }
 
-export function encodeReportFrame(frame: ReportFrame): Uint8Array {
+export function encodeReportFrame(frame: ReportFrame): Uint8Array<ArrayBuffer> {
   const { count } = frame
   if (count > FRAME_CHANGES_MAX) throw new RangeError(`a frame holds at most ${FRAME_CHANGES_MAX} changes`)
   const bytes = new Uint8Array(FRAME_HEADER_BYTES + count * 8 + ((count + 1) >> 1))

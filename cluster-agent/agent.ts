@@ -1,0 +1,98 @@
+/** The agent assembled: what knows, what listens to engines, what answers, what reports. */
+import type { Server } from 'node:http'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pino, type Logger } from 'pino'
+import { Cluster } from './cluster.ts'
+import type { AgentConfig } from './config.ts'
+import { EventSubscriber } from './event-subscriber.ts'
+import { Generation } from './generate.ts'
+import { Health } from './health.ts'
+import { Learner } from './learner.ts'
+import { Reporter } from './reporter.ts'
+import { createAgentServer } from './server.ts'
+
+export interface RunningAgent {
+  readonly url: string
+  readonly cluster: Cluster
+  readonly learner: Learner
+  readonly subscribers: readonly EventSubscriber[]
+  readonly reporter: Reporter
+  /** Takes no new connections, lets requests end within the bound, then lets go of everything. */
+  stop(drainMs?: number): Promise<void>
+}
+
+const DRAIN_MS = 2000
+const DRAIN_POLL_MS = 20
+
+/** Rejects when the port is taken or a tokenizer cannot be read. */
+export async function startAgent(
+  config: AgentConfig,
+  log: Logger = pino({ level: 'silent' }),
+): Promise<RunningAgent> {
+  const cluster = new Cluster(config)
+  const learner = new Learner(cluster, log)
+  await learner.prepare()
+  const health = new Health(cluster, log)
+  const generation = new Generation(cluster, health, learner, log)
+  const server = createAgentServer(cluster, generation, log)
+  await listen(server, config.listen)
+  const subscribers = config.endpoints.map(
+    ({ endpoint, events, replay }, number) =>
+      new EventSubscriber({
+        name: endpoint,
+        events,
+        replay,
+        onEvent: (event) => {
+          for (const { index } of cluster.states) index.apply(number, event)
+        },
+        onFence: () => {
+          for (const { index } of cluster.states) index.fence(number)
+        },
+        log,
+      }),
+  )
+  for (const subscriber of subscribers) subscriber.start()
+  await health.start()
+  const reporter = new Reporter(cluster, log)
+  reporter.start()
+  return {
+    url: urlOf(server),
+    cluster,
+    learner,
+    subscribers,
+    reporter,
+    async stop(drainMs = DRAIN_MS) {
+      cluster.draining = true
+      const closed = new Promise((resolve) => server.close(resolve))
+      server.closeIdleConnections()
+      const endMs = performance.now() + drainMs
+      while (cluster.bookings.count > 0 && performance.now() < endMs) await sleep(DRAIN_POLL_MS)
+      server.closeAllConnections()
+      await closed
+      reporter.stop()
+      learner.stop()
+      await Promise.all([
+        health.stop(),
+        generation.close(),
+        ...subscribers.map((subscriber) => subscriber.stop()),
+      ])
+    },
+  }
+}
+
+function listen(server: Server, { host, port }: AgentConfig['listen']): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(port, host, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+function urlOf(server: Server): string {
+  const address = server.address()
+  if (typeof address !== 'object' || !address) throw new Error('the server has no address')
+  const host = address.address === '0.0.0.0' || address.address === '::' ? '127.0.0.1' : address.address
+  return `http://${host}:${address.port}`
+}

@@ -1,0 +1,138 @@
+/** The agent's configuration: a YAML file, and secrets from the environment. Parsed once at start, then frozen. */
+import { readFile } from 'node:fs/promises'
+import { parse } from 'yaml'
+import { z } from 'zod'
+import { modelNameSchema, nameSchema } from '../protocol/ids.ts'
+import { prefillLawSchema, tierCostSchema } from '../protocol/report.ts'
+
+const profileSchema = z.strictObject({
+  prefill: prefillLawSchema.describe('Prefill law: fixedMs, msPerToken, msPerTokenPair'),
+  decodeStepMs: z.number().positive().describe('One decode step of a single sequence'),
+  decodeMsPerSequence: z
+    .number()
+    .nonnegative()
+    .default(0.1)
+    .describe('What each further sequence adds to a step'),
+  kvTokens: z.int().positive().describe('KV space on the GPU, in tokens'),
+  tiers: z
+    .record(z.string(), tierCostSchema)
+    .default({})
+    .describe('Cost of loading from a tier, by its name'),
+  transfer: tierCostSchema
+    .default({ floorMs: 5, bytesPerMs: 20e6 })
+    .describe('Pulling KV from another endpoint'),
+})
+
+const endpointSchema = z.strictObject({
+  endpoint: nameSchema.describe('Name of the endpoint'),
+  url: z.url({ protocol: /^https?$/ }).describe('Base URL of the engine'),
+  role: z.enum(['prefill', 'decode', 'both']).default('both').describe('What the endpoint is for'),
+  version: z.string().max(64).optional().describe('Engine version; legs of a hand-off need the same'),
+  events: z.string().startsWith('tcp://').describe('ZMQ endpoint of its KV events'),
+  replay: z.string().startsWith('tcp://').optional().describe('ZMQ endpoint of the replay of events'),
+  profile: profileSchema.describe('Speed and sizes'),
+})
+export type EndpointConfig = z.infer<typeof endpointSchema>
+
+const modelSchema = z.strictObject({
+  model: modelNameSchema.describe('Name that the engines serve'),
+  adapterOf: modelNameSchema.optional().describe('Base model, when this is a LoRA adapter'),
+  tokenizerDir: z
+    .string()
+    .optional()
+    .describe('Folder with tokenizer.json and tokenizer_config.json; default: ask an engine'),
+  contextTokensMax: z.int().positive().describe('Longest prompt and answer together'),
+  kvBytesPerToken: z.number().positive().describe('KV bytes of one token'),
+})
+export type ModelConfig = z.infer<typeof modelSchema>
+
+const fileSchema = z.strictObject({
+  cluster: nameSchema.describe('Name of the cluster, as the edge knows it'),
+  region: nameSchema.describe('Region that it stands in'),
+  listen: z.strictObject({
+    host: z.string().default('0.0.0.0').describe('Address to listen on'),
+    port: z.int().min(0).max(65_535).describe('Port to listen on; 0: any free one'),
+  }),
+  directories: z
+    .array(z.strictObject({ region: nameSchema, url: z.url({ protocol: /^https?$/ }) }))
+    .max(64)
+    .default([])
+    .describe('Regional directories to report to: every one of them'),
+  models: z.array(modelSchema).min(1).max(256).describe('Models that the engines serve'),
+  endpoints: z.array(endpointSchema).min(1).max(256).describe('The engines'),
+  standalone: z
+    .strictObject({ tenant: nameSchema, shareScope: z.string().min(1).max(128) })
+    .optional()
+    .describe('Take requests without an envelope, all of one tenant: for use without the edge'),
+  silenceMsMax: z
+    .int()
+    .positive()
+    .default(5000)
+    .describe('Silence of an engine beyond the prediction before another is tried'),
+  silenceFactor: z
+    .number()
+    .min(1)
+    .default(3)
+    .describe('Multiple of the predicted TTFT that silence may take as well'),
+  bodyBytesMax: z
+    .int()
+    .positive()
+    .default(32 * 1024 * 1024)
+    .describe('Largest request body'),
+})
+
+const secretsSchema = z.object({
+  ISOTHERM_ENVELOPE_SECRET: z.string().min(16).describe('Shared with the edge: signs envelopes'),
+  ISOTHERM_PREFIX_SECRET: z.string().min(16).describe('Shared with the edge: keys prefixes and salts'),
+  ISOTHERM_CLUSTER_TOKEN: z
+    .string()
+    .min(1)
+    .describe('Known to the directories: proves which cluster this is'),
+})
+
+export interface AgentConfig extends z.infer<typeof fileSchema> {
+  readonly secrets: { readonly envelope: string; readonly prefix: string; readonly clusterToken: string }
+}
+
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError'
+}
+
+/** Throws `ConfigError` naming every field at fault; never shows a secret. */
+export function parseAgentConfig(
+  file: unknown,
+  env: Readonly<Record<string, string | undefined>>,
+): AgentConfig {
+  const parsed = fileSchema.safeParse(file)
+  const secrets = secretsSchema.safeParse(env)
+  const issues = [...(parsed.error?.issues ?? []), ...(secrets.error?.issues ?? [])]
+  if (!parsed.success || !secrets.success) {
+    throw new ConfigError(
+      issues.map(({ path, message }) => `${path.join('.') || 'file'}: ${message}`).join('\n'),
+    )
+  }
+  const names = parsed.data.endpoints.map(({ endpoint }) => endpoint)
+  const twice = names.find((name, index) => names.indexOf(name) !== index)
+  if (twice) throw new ConfigError(`endpoints: ${twice} is named twice`)
+  return Object.freeze({
+    ...parsed.data,
+    secrets: {
+      envelope: secrets.data.ISOTHERM_ENVELOPE_SECRET,
+      prefix: secrets.data.ISOTHERM_PREFIX_SECRET,
+      clusterToken: secrets.data.ISOTHERM_CLUSTER_TOKEN,
+    },
+  })
+}
+
+export async function readAgentConfig(
+  path: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<AgentConfig> {
+  let file: unknown
+  try {
+    file = parse(await readFile(path, 'utf8'))
+  } catch (error) {
+    throw new ConfigError(`${path}: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  return parseAgentConfig(file, env)
+}

@@ -1,0 +1,192 @@
+/**
+ * HTTP to one engine, on undici's `dispatch`: bodies go out as bytes and answers come back without a copy or a stream
+ * object between. A web-standard fetch costs three times the relay.
+ */
+import type { ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders } from 'undici/types/header.js'
+import { Pool, type Dispatcher } from 'undici'
+
+/** Below the 5 s after which uvicorn closes an idle connection. */
+const KEEP_ALIVE_MS = 4000
+/** Silence in mid-stream after which an engine counts as dead. */
+const CHUNK_MS_MAX = 300_000
+/** The prefill leg's answer is one token and transfer params. */
+const ANSWER_BYTES_MAX = 64 * 1024 * 1024
+
+export interface EngineCall {
+  readonly path: string
+  readonly body: Buffer
+  readonly requestId: string
+  /** Aborts the call; the engine stops when its connection closes. */
+  readonly signal: AbortSignal
+  /** How long the engine may stay silent before its first byte. */
+  readonly silenceMs: number
+}
+
+export type CallFailure = { readonly kind: 'failed'; readonly reason: string } | { readonly kind: 'aborted' }
+
+export type JsonAnswer =
+  | { readonly kind: 'answered'; readonly status: number; readonly body: Buffer }
+  | CallFailure
+
+export type RelayOutcome =
+  /** The whole answer went to the client. */
+  | { readonly kind: 'answered'; readonly status: number }
+  /** The engine died after the first byte had gone out. */
+  | { readonly kind: 'broken'; readonly reason: string }
+  | CallFailure
+
+/** Statuses that another endpoint may answer otherwise. */
+function isRetryable(status: number): boolean {
+  return status >= 500 || status === 429
+}
+
+export class EngineClient {
+  readonly #pool: Pool
+
+  constructor(url: string) {
+    this.#pool = new Pool(url, {
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      headersTimeout: 0,
+      bodyTimeout: CHUNK_MS_MAX,
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy()
+  }
+
+  /** The whole answer, for the prefill leg. */
+  post(call: EngineCall): Promise<JsonAnswer> {
+    return new Promise((resolve) => {
+      const chunks: Buffer[] = []
+      let bytes = 0
+      let status = 0
+      this.#dispatch(call, {
+        onStart: (code) => {
+          status = code
+          return isRetryable(code) ? `status ${code}` : null
+        },
+        onData: (chunk, controller) => {
+          bytes += chunk.length
+          chunks.push(chunk)
+          if (bytes > ANSWER_BYTES_MAX) controller.abort(new Error('the answer is too large'))
+        },
+        onEnd: () => resolve({ kind: 'answered', status, body: Buffer.concat(chunks) }),
+        onFailure: resolve,
+      })
+    })
+  }
+
+  /** Passes the answer on; `headers` is asked for our own headers when the first byte is there. */
+  relay(call: EngineCall, res: ServerResponse, headers: () => Record<string, string>): Promise<RelayOutcome> {
+    return new Promise((resolve) => {
+      let status = 0
+      let received: IncomingHttpHeaders = {}
+      const begin = () => {
+        if (!res.headersSent) res.writeHead(status, { ...endToEnd(received), ...headers() })
+      }
+      this.#dispatch(call, {
+        onStart: (code, responseHeaders) => {
+          status = code
+          received = responseHeaders
+          return isRetryable(code) ? `status ${code}` : null
+        },
+        onData: (chunk, controller) => {
+          begin()
+          if (res.write(chunk)) return
+          controller.pause()
+          res.once('drain', () => controller.resume())
+        },
+        onEnd: () => {
+          begin()
+          res.end()
+          resolve({ kind: 'answered', status })
+        },
+        onFailure: (failure) => {
+          if (failure.kind === 'failed' && res.headersSent)
+            resolve({ kind: 'broken', reason: failure.reason })
+          else resolve(failure)
+        },
+      })
+    })
+  }
+
+  #dispatch(call: EngineCall, handler: CallHandler): void {
+    const { signal } = call
+    let controller: Dispatcher.DispatchController | null = null
+    let isOver = false
+    const finish = (settle: () => void) => {
+      if (isOver) return
+      isOver = true
+      clearTimeout(silence)
+      signal.removeEventListener('abort', onAbort)
+      settle()
+    }
+    const fail = (failure: CallFailure) => {
+      finish(() => handler.onFailure(failure))
+      controller?.abort(new Error('call ended'))
+    }
+    const onAbort = () => fail({ kind: 'aborted' })
+    const silence = setTimeout(() => fail({ kind: 'failed', reason: 'silence' }), call.silenceMs)
+    if (signal.aborted) {
+      onAbort()
+      return
+    }
+    signal.addEventListener('abort', onAbort, { once: true })
+    this.#pool.dispatch(
+      {
+        path: call.path,
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'content-length': String(call.body.length),
+          'x-request-id': call.requestId,
+        },
+        body: call.body,
+      },
+      {
+        onRequestStart: (started) => {
+          controller = started
+          if (isOver) started.abort(new Error('call ended'))
+        },
+        onResponseStart: (started, status, headers) => {
+          controller = started
+          const objection = isOver ? null : handler.onStart(status, headers)
+          if (objection !== null) fail({ kind: 'failed', reason: objection })
+        },
+        onResponseData: (started, chunk) => {
+          if (isOver) return
+          clearTimeout(silence)
+          handler.onData(chunk, started)
+        },
+        onResponseEnd: () => finish(() => handler.onEnd()),
+        onResponseError: (_, error) =>
+          finish(() => handler.onFailure({ kind: 'failed', reason: describe(error) })),
+      },
+    )
+  }
+}
+
+interface CallHandler {
+  /** Returns why the answer is of no use, or null. */
+  onStart(status: number, headers: IncomingHttpHeaders): string | null
+  onData(chunk: Buffer, controller: Dispatcher.DispatchController): void
+  onEnd(): void
+  onFailure(failure: CallFailure): void
+}
+
+/** The engine's headers that concern the caller; the connection's own stay behind. */
+function endToEnd(headers: IncomingHttpHeaders): Record<string, string> {
+  const kept: Record<string, string> = {}
+  for (const name of ['content-type', 'content-length']) {
+    const value = headers[name]
+    if (typeof value === 'string') kept[name] = value
+  }
+  return kept
+}
+
+function describe(error: Error): string {
+  return 'code' in error && typeof error.code === 'string' ? error.code : error.message
+}

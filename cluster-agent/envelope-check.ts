@@ -1,0 +1,73 @@
+/** Whether a request was sent by the edge, for this cluster, just now and for the first time. */
+import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { ENVELOPE_AGE_MS_MAX, ENVELOPE_CONTEXT, envelopeSchema, type Envelope } from '../protocol/envelope.ts'
+import { RouteError } from '../protocol/errors.ts'
+
+/** Nonces of envelopes that are still good; beyond it new requests are refused rather than old nonces forgotten. */
+const NONCES_MAX = 1_000_000
+
+export interface SignedRequest {
+  readonly header: string | undefined
+  readonly method: string
+  readonly path: string
+  readonly body: Uint8Array
+}
+
+export class EnvelopeCheck {
+  readonly #cluster: string
+  readonly #secret: string
+  /** Nonce -> when it may be forgotten, in the order in which they came. */
+  readonly #nonces = new Map<string, number>()
+
+  constructor(cluster: string, secret: string) {
+    this.#cluster = cluster
+    this.#secret = secret
+  }
+
+  /** Throws `forbidden` for anything but a good envelope; the message does not say how far a forgery got. */
+  verify({ header, method, path, body }: SignedRequest, nowMs: number): Envelope {
+    const [payload, signature, ...rest] = header?.split('.') ?? []
+    if (!payload || !signature || rest.length > 0)
+      throw refusal('The request carries no envelope of the edge.')
+    const digest = createHash('sha256').update(body).digest('hex')
+    const expected = createHmac('sha256', this.#secret)
+      .update(`${ENVELOPE_CONTEXT}\n${method}\n${path}\n${digest}\n${payload}\n`)
+      .digest()
+    const given = Buffer.from(signature, 'base64url')
+    if (given.length !== expected.length || !timingSafeEqual(given, expected))
+      throw refusal('The envelope is not valid.')
+    const envelope = parsePayload(payload)
+    if (envelope.cluster !== this.#cluster) throw refusal('The envelope is for another cluster.')
+    if (Math.abs(nowMs - envelope.issuedMs) > ENVELOPE_AGE_MS_MAX) throw refusal('The envelope is too old.')
+    this.#takeNonce(envelope.nonce, nowMs)
+    return envelope
+  }
+
+  #takeNonce(nonce: string, nowMs: number): void {
+    for (const [known, endMs] of this.#nonces) {
+      if (endMs > nowMs) break
+      this.#nonces.delete(known)
+    }
+    if (this.#nonces.has(nonce)) throw refusal('The envelope was used before.')
+    if (this.#nonces.size >= NONCES_MAX)
+      throw new RouteError('overloaded', 'Too many requests within a minute.')
+    // An envelope may be issued up to the allowed age ahead of our clock, and is then good for twice that.
+    this.#nonces.set(nonce, nowMs + 2 * ENVELOPE_AGE_MS_MAX)
+  }
+}
+
+function parsePayload(payload: string): Envelope {
+  let json: unknown
+  try {
+    json = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'))
+  } catch {
+    throw refusal('The envelope is not valid.')
+  }
+  const parsed = envelopeSchema.safeParse(json)
+  if (!parsed.success) throw refusal('The envelope is of another version.')
+  return parsed.data
+}
+
+function refusal(message: string): RouteError {
+  return new RouteError('forbidden', message)
+}

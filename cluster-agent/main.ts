@@ -1,0 +1,36 @@
+/** `node cluster-agent/main.ts --config FILE [--exit-with-parent]`: the agent as a process. */
+import { parseArgs } from 'node:util'
+import { destination, pino } from 'pino'
+import { startAgent } from './agent.ts'
+import { ConfigError, readAgentConfig } from './config.ts'
+
+const { values } = parseArgs({
+  options: { config: { type: 'string' }, 'exit-with-parent': { type: 'boolean', default: false } },
+})
+const log = pino({ name: 'cluster-agent' }, destination(2))
+
+try {
+  if (values.config === undefined) throw new ConfigError('--config FILE is needed')
+  const agent = await startAgent(await readAgentConfig(values.config, process.env), log)
+  let isStopping = false
+  const stop = async () => {
+    if (isStopping) return
+    isStopping = true
+    await agent.stop()
+    process.exit(0)
+  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop())
+  if (values['exit-with-parent']) process.stdin.on('end', () => void stop()).resume()
+  process.stdout.write(`${JSON.stringify({ ready: true, url: agent.url })}\n`)
+} catch (error) {
+  process.stderr.write(`cluster-agent: ${describe(error)}\n`)
+  process.exit(1)
+}
+
+function describe(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error instanceof ConfigError) return error.message
+  return 'code' in error && error.code === 'EADDRINUSE'
+    ? 'the port to listen on is in use'
+    : (error.stack ?? error.message)
+}

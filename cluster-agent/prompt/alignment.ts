@@ -1,0 +1,100 @@
+/**
+ * From byte offsets of the canonical prompt to tokens of the rendered one. Templates render message texts verbatim, so
+ * each text is looked up in the rendered prompt, in order; what lies between two texts counts as the end of the first.
+ * Everything rounds down: a marker's token count must hold for every prompt with the same bytes up to it.
+ */
+import type { TextSegment } from '../../core/prompt-bytes.ts'
+
+/** How far back a safe place to cut may lie; beyond it the text has no spaces and nothing is certain but the start. */
+const CUT_SEARCH_CHARS = 256
+
+interface Anchor {
+  readonly offsetBytes: number
+  readonly text: string
+  /** Where the text starts in the rendered prompt, in UTF-16 units. */
+  readonly at: number
+}
+
+/** Turns rising byte offsets into rising positions of the rendered prompt up to which it is certain. */
+export function renderedPositions(
+  rendered: string,
+  segments: readonly TextSegment[],
+  offsets: readonly number[],
+): number[] {
+  const anchors = findAnchors(rendered, segments)
+  const positions: number[] = []
+  let next = 0
+  let bytes = 0
+  let units = 0
+  for (const offset of offsets) {
+    while (next < anchors.length && (anchors[next] as Anchor).offsetBytes <= offset) {
+      next++
+      bytes = 0
+      units = 0
+    }
+    const anchor = anchors[next - 1]
+    if (!anchor) {
+      positions.push(0)
+      continue
+    }
+    const within = offset - anchor.offsetBytes
+    while (units < anchor.text.length) {
+      const point = anchor.text.codePointAt(units) ?? 0
+      const size = utf8Bytes(point)
+      if (bytes + size > within) break
+      bytes += size
+      units += point > 0xffff ? 2 : 1
+    }
+    positions.push(anchor.at + units)
+  }
+  return positions
+}
+
+/** Texts that the template changed are skipped, and so is all that follows: its place is not certain. */
+function findAnchors(rendered: string, segments: readonly TextSegment[]): Anchor[] {
+  const anchors: Anchor[] = []
+  let from = 0
+  for (const { offsetBytes, text } of segments) {
+    const at = rendered.indexOf(text, from)
+    if (at < 0) break
+    anchors.push({ offsetBytes, text, at })
+    from = at + text.length
+  }
+  return anchors
+}
+
+/**
+ * How many tokens end at or before a place where the text can be cut without changing how what precedes it is tokenised:
+ * just before white space. `tokenEnds` are rising positions in the rendered prompt.
+ */
+export function certainTokens(rendered: string, tokenEnds: ArrayLike<number>, position: number): number {
+  if (position >= rendered.length) return tokenEnds.length
+  let cut = position
+  const stop = Math.max(position - CUT_SEARCH_CHARS, 0)
+  while (cut > stop && !isSpace(rendered.charCodeAt(cut))) cut--
+  if (cut === stop && stop > 0) return 0
+  return countUpTo(tokenEnds, cut)
+}
+
+/** Elements of a rising list that are at most `value`. */
+function countUpTo(values: ArrayLike<number>, value: number): number {
+  let low = 0
+  let high = values.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((values[middle] ?? 0) <= value) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+function isSpace(unit: number): boolean {
+  return unit === 0x20 || unit === 0x0a || unit === 0x09 || unit === 0x0d
+}
+
+/** A lone surrogate is encoded as U+FFFD, three bytes. */
+function utf8Bytes(point: number): number {
+  if (point < 0x80) return 1
+  if (point < 0x800) return 2
+  return point < 0x10000 ? 3 : 4
+}

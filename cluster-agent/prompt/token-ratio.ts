@@ -1,0 +1,27 @@
+/** Canonical prompt bytes for each token, learnt from the prompts that were tokenised. */
+
+const INITIAL_BYTES_PER_TOKEN = 4
+/** Weight of one long prompt; short ones, where the template's own tokens prevail, weigh less. */
+const WEIGHT = 0.05
+const FULL_WEIGHT_TOKENS = 1000
+
+export class TokenRatio {
+  #bytesPerToken = INITIAL_BYTES_PER_TOKEN
+  #isSeeded = false
+
+  get bytesPerToken(): number {
+    return this.#bytesPerToken
+  }
+
+  learn(bytes: number, tokens: number): void {
+    if (tokens <= 0 || bytes <= 0) return
+    const ratio = bytes / tokens
+    const weight = this.#isSeeded ? WEIGHT * Math.min(tokens / FULL_WEIGHT_TOKENS, 1) : 1
+    this.#isSeeded = true
+    this.#bytesPerToken += (ratio - this.#bytesPerToken) * weight
+  }
+
+  tokens(bytes: number): number {
+    return Math.max(Math.round(bytes / this.#bytesPerToken), 1)
+  }
+}

@@ -1,0 +1,156 @@
+/** The agent's HTTP side: verifies who asks, reads the body within its bound, and hands over to `Generation`. */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Logger } from 'pino'
+import { markersFromText } from '../core/marker-text.ts'
+import { prefixMarkers } from '../core/prefix-markers.ts'
+import { PromptWriter, type PromptApi } from '../core/prompt-bytes.ts'
+import { ENVELOPE_HEADER, type Envelope } from '../protocol/envelope.ts'
+import { openAiErrorBody, RouteError } from '../protocol/errors.ts'
+import { requestIdSchema } from '../protocol/ids.ts'
+import { REQUEST_ID_HEADER } from '../protocol/receipt.ts'
+import type { Cluster, Prompt } from './cluster.ts'
+import { EnvelopeCheck } from './envelope-check.ts'
+import type { Generation } from './generate.ts'
+import { cleanBody } from './handoff/engine-body.ts'
+import { isObject, type JsonObject } from './handoff/nixl.ts'
+import { inspect } from './inspection.ts'
+import { Scopes } from './scope.ts'
+
+const APIS: Readonly<Record<string, PromptApi>> = {
+  '/v1/chat/completions': 'chat',
+  '/v1/completions': 'completions',
+}
+/** Edges keep connections open between requests. */
+const KEEP_ALIVE_MS = 65_000
+
+export function createAgentServer(cluster: Cluster, generation: Generation, log: Logger): Server {
+  const { config } = cluster
+  const check = new EnvelopeCheck(config.cluster, config.secrets.envelope)
+  const scopes = new Scopes(config.secrets.prefix)
+  const writer = new PromptWriter(new TextEncoder())
+
+  async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const startMs = performance.now()
+    const path = (req.url ?? '/').split('?', 1)[0] ?? '/'
+    const api = APIS[path]
+    if (!api) return answerLocally(req, res, path)
+    if (req.method !== 'POST') throw new RouteError('method_not_allowed', `${path} takes POST.`)
+    const bytes = await readBody(req, config.bodyBytesMax)
+    const header = req.headers[ENVELOPE_HEADER]
+    const envelope =
+      header === undefined && config.standalone
+        ? null
+        : check.verify({ header: String(header ?? ''), method: req.method, path, body: bytes }, Date.now())
+    const body = cleanBody(bytes, parseObject(bytes))
+    const shareScope = envelope?.shareScope ?? config.standalone?.shareScope ?? ''
+    const keys = scopes.keysOf(shareScope)
+    const client = new AbortController()
+    res.once('close', () => client.abort())
+    await generation.serve(
+      {
+        api,
+        path,
+        requestId: envelope?.requestId ?? requestIdOf(req),
+        prompt: envelope ? fromEnvelope(envelope) : fromBody(api, body.json, keys.prefixKey),
+        body,
+        cacheSalt: keys.cacheSalt,
+        stream: body.json['stream'] === true,
+        startMs,
+        signal: client.signal,
+      },
+      res,
+    )
+  }
+
+  function fromEnvelope({ model, markers, promptBytes, outputTokensMax }: Envelope): Prompt {
+    const decoded = markersFromText(markers)
+    if (!decoded) throw new RouteError('forbidden', 'The envelope is of another version.')
+    return { model: knownModel(model), promptBytes, markers: decoded, outputTokensMax }
+  }
+
+  function fromBody(api: PromptApi, json: JsonObject, key: Parameters<typeof prefixMarkers>[2]): Prompt {
+    const model = knownModel(typeof json['model'] === 'string' ? json['model'] : '')
+    const written = writer.write(api, model.model, json)
+    if (!written.ok) throw new RouteError('invalid_request', written.message, { param: written.param })
+    const { bytes, messageEnds } = written.prompt
+    const outputTokensMax = Number(json['max_completion_tokens'] ?? json['max_tokens'])
+    return {
+      model,
+      promptBytes: bytes.length,
+      markers: prefixMarkers(bytes, messageEnds, key),
+      outputTokensMax: Number.isInteger(outputTokensMax) && outputTokensMax > 0 ? outputTokensMax : null,
+    }
+  }
+
+  function knownModel(name: string) {
+    const model = cluster.model(name)
+    if (!model)
+      throw new RouteError('model_not_found', `The model \`${name.slice(0, 256)}\` does not exist.`, {
+        param: 'model',
+      })
+    return model
+  }
+
+  function answerLocally(req: IncomingMessage, res: ServerResponse, path: string): void {
+    const answer = inspect(cluster, path)
+    if (!answer) throw new RouteError('not_found', `There is no ${path.slice(0, 256)} here.`)
+    if (req.method !== 'GET') throw new RouteError('method_not_allowed', `${path} takes GET.`)
+    sendJson(res, answer.status, answer.body)
+  }
+
+  const server = createServer((req, res) => {
+    handle(req, res).catch((error: unknown) => refuse(req, res, error, log))
+  })
+  server.keepAliveTimeout = KEEP_ALIVE_MS
+  return server
+}
+
+/** The one place where faults become answers. */
+function refuse(req: IncomingMessage, res: ServerResponse, error: unknown, log: Logger): void {
+  const fault =
+    error instanceof RouteError ? error : new RouteError('internal', 'The agent failed.', { cause: error })
+  if (!(error instanceof RouteError))
+    log.error({ err: error, path: req.url?.split('?', 1)[0] }, 'request failed')
+  if (res.headersSent || res.destroyed) {
+    res.destroy()
+    return
+  }
+  // The rest of a body that is not wanted is not read: the connection ends with the answer.
+  if (!req.complete) res.setHeader('connection', 'close')
+  if (fault.retryAfterMs !== null) res.setHeader('retry-after', Math.ceil(fault.retryAfterMs / 1000))
+  sendJson(res, fault.kind.status, openAiErrorBody(fault))
+}
+
+function sendJson(res: ServerResponse, status: number, body: unknown): void {
+  res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+}
+
+async function readBody(req: IncomingMessage, bytesMax: number): Promise<Buffer> {
+  const tooLarge = () => new RouteError('body_too_large', `The body is larger than ${bytesMax} bytes.`)
+  const announced = Number(req.headers['content-length'] ?? 0)
+  if (announced > bytesMax) throw tooLarge()
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of req as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > bytesMax) throw tooLarge()
+    chunks.push(chunk)
+  }
+  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, bytes)
+}
+
+function parseObject(bytes: Buffer): JsonObject {
+  let json: unknown
+  try {
+    json = JSON.parse(bytes.toString('utf8'))
+  } catch {
+    throw new RouteError('invalid_json', 'The body is not JSON.')
+  }
+  if (!isObject(json)) throw new RouteError('invalid_json', 'The body is not a JSON object.')
+  return json
+}
+
+function requestIdOf(req: IncomingMessage): string {
+  const parsed = requestIdSchema.safeParse(req.headers[REQUEST_ID_HEADER])
+  return parsed.success ? parsed.data : crypto.randomUUID()
+}
