@@ -59,12 +59,22 @@ export class Health {
   }
 
   async #poll(endpoint: number, url: string): Promise<void> {
-    const isWell = await answers(`${url}/health`, this.#stopping.signal)
+    const isWell = (await read(`${url}/health`, this.#stopping.signal)) !== null
     const failures = isWell ? 0 : (this.#failures[endpoint] ?? 0) + 1
     this.#failures[endpoint] = failures
+    if (isWell) await this.#learnBlockSize(url)
     if (isWell && performance.now() >= (this.#coolUntilMs[endpoint] ?? 0)) this.#set(endpoint, null)
     else if (failures >= FAILURES_MAX || this.#cluster.unavailable(endpoint) === 'starting')
       this.#set(endpoint, 'unhealthy')
+  }
+
+  /** Events name the block size too, but the first prompt is learnt before the first event. */
+  async #learnBlockSize(url: string): Promise<void> {
+    const unknown = this.#cluster.states.filter(({ index }) => index.blockTokens === 0)
+    if (unknown.length === 0) return
+    const metrics = await read(`${url}/metrics`, this.#stopping.signal)
+    const size = /^vllm:cache_config_info\{[^}]*\bblock_size="(\d+)"/m.exec(metrics ?? '')?.[1]
+    if (size) for (const { index } of unknown) index.assumeBlockTokens(Number(size))
   }
 
   #set(endpoint: number, reason: string | null): void {
@@ -76,13 +86,14 @@ export class Health {
   }
 }
 
-async function answers(url: string, signal: AbortSignal): Promise<boolean> {
+/** The body of a 200, or null. */
+async function read(url: string, signal: AbortSignal): Promise<string | null> {
   try {
     const bound = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS_MAX)])
     const { statusCode, body } = await request(url, { signal: bound })
-    await body.dump()
-    return statusCode === 200
+    const text = await body.text()
+    return statusCode === 200 ? text : null
   } catch {
-    return false
+    return null
   }
 }

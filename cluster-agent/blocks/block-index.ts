@@ -56,6 +56,11 @@ export class BlockIndex {
     return this.#blockTokens
   }
 
+  /** What an engine says its block size is, for prompts that are learnt before its first event. */
+  assumeBlockTokens(blockTokens: number): void {
+    if (this.#blockTokens === 0) this.#blockTokens = blockTokens
+  }
+
   get counts(): IndexCounts {
     const orphans = this.#endpoints.reduce((sum, endpoint) => sum + endpoint.orphans.size, 0)
     return { applied: this.#applied, ignored: this.#ignored, orphans }

@@ -16,8 +16,17 @@ export interface RecordedMessage {
 
 export interface RecordedExchange {
   readonly name: string
-  readonly request: { readonly method: string; readonly path: string; readonly json?: Record<string, unknown> }
-  readonly response: { readonly status: number; readonly headers: [string, string][]; readonly json?: Record<string, unknown>; readonly body?: string }
+  readonly request: {
+    readonly method: string
+    readonly path: string
+    readonly json?: Record<string, unknown>
+  }
+  readonly response: {
+    readonly status: number
+    readonly headers: [string, string][]
+    readonly json?: Record<string, unknown>
+    readonly body?: string
+  }
 }
 
 /** Names of the event recordings, without the replay. */
@@ -30,14 +39,21 @@ export function eventSteps(version: RecordedVersion): string[] {
 
 export function readEvents(version: RecordedVersion, step: string): RecordedMessage[] {
   return readLines(version, `events-${step}.jsonl`).map((line) => {
-    const { frames, seq, payload } = line as { frames: string[]; seq: number; payload: RecordedMessage['payload'] }
+    const { frames, seq, payload } = line as {
+      frames: string[]
+      seq: number
+      payload: RecordedMessage['payload']
+    }
     return { frames: frames.map((hex) => Uint8Array.from(Buffer.from(hex, 'hex'))), seq, payload }
   })
 }
 
 export function readLines(version: RecordedVersion, file: string): unknown[] {
   const text = readFileSync(join(FOLDER, version, file), 'utf8')
-  return text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as unknown)
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as unknown)
 }
 
 export function readExchanges(version: RecordedVersion, step: string): RecordedExchange[] {

@@ -8,7 +8,12 @@ import type { KvEvent, StoredEvent } from '../../../cluster-agent/events/kv-even
 const GPU = 1
 const CPU = 2
 
-function stored(parent: bigint | null, hashes: bigint[], tokens: number[], more: Partial<StoredEvent> = {}): StoredEvent {
+function stored(
+  parent: bigint | null,
+  hashes: bigint[],
+  tokens: number[],
+  more: Partial<StoredEvent> = {},
+): StoredEvent {
   return {
     kind: 'stored',
     hashes,
@@ -23,12 +28,24 @@ function stored(parent: bigint | null, hashes: bigint[], tokens: number[], more:
     ...more,
   }
 }
-const removed = (hash: bigint, medium = 'GPU'): KvEvent => ({ kind: 'removed', hashes: [hash], medium, group: 0 })
+const removed = (hash: bigint, medium = 'GPU'): KvEvent => ({
+  kind: 'removed',
+  hashes: [hash],
+  medium,
+  group: 0,
+})
 
-function chainOf(index: BlockIndex, tokens: number[], salt: string | null = null, lora: string | null = null): Int32Array {
+function chainOf(
+  index: BlockIndex,
+  tokens: number[],
+  salt: string | null = null,
+  lora: string | null = null,
+): Int32Array {
   const chain: Block[] = []
   for (const [i, token] of tokens.entries()) {
-    chain.push(index.table.intern(index.root(lora, i === 0 ? salt : null, 1), chain[i - 1] ?? NO_BLOCK, [token], null))
+    chain.push(
+      index.table.intern(index.root(lora, i === 0 ? salt : null, 1), chain[i - 1] ?? NO_BLOCK, [token], null),
+    )
   }
   return Int32Array.from(chain)
 }
@@ -77,7 +94,8 @@ test('a store that comes before its parent waits for it', () => {
 
 test('orphans are bounded, and one that was evicted meanwhile does not come back', () => {
   const index = new BlockIndex('m', 1)
-  for (let i = 0; i < ORPHANS_MAX + 10; i++) index.apply(0, stored(BigInt(i + 1000), [BigInt(i + 100_000)], [i]))
+  for (let i = 0; i < ORPHANS_MAX + 10; i++)
+    index.apply(0, stored(BigInt(i + 1000), [BigInt(i + 100_000)], [i]))
   expect(index.counts.orphans).toBe(ORPHANS_MAX)
   index.fence(0)
   index.apply(0, stored(1n, [2n, 3n], [2, 3]))
@@ -92,7 +110,10 @@ test('placeholders of DRAM resolve through the GPU hashes and outlive the GPU co
   for (const hash of [1n, 2n, 9n]) index.apply(0, stored(null, [hash], [], { medium: 'CPU', blockTokens: 0 }))
   index.apply(0, removed(2n))
   const chain = chainOf(index, [1, 2])
-  expect(index.match(chain, 0)).toEqual([{ tier: GPU, blocks: 1 }, { tier: CPU, blocks: 1 }])
+  expect(index.match(chain, 0)).toEqual([
+    { tier: GPU, blocks: 1 },
+    { tier: CPU, blocks: 1 },
+  ])
   index.apply(0, { kind: 'cleared' })
   expect(index.match(chain, 0)).toEqual([{ tier: CPU, blocks: 2 }])
   index.apply(0, removed(1n, 'CPU'))
@@ -104,7 +125,10 @@ test('a match that left the GPU does not come back to it', () => {
   index.apply(0, stored(null, [1n, 2n, 3n], [1, 2, 3]))
   index.apply(0, stored(null, [2n], [], { medium: 'CPU', blockTokens: 0 }))
   index.apply(0, removed(2n))
-  expect(index.match(chainOf(index, [1, 2, 3]), 0)).toEqual([{ tier: GPU, blocks: 1 }, { tier: CPU, blocks: 1 }])
+  expect(index.match(chainOf(index, [1, 2, 3]), 0)).toEqual([
+    { tier: GPU, blocks: 1 },
+    { tier: CPU, blocks: 1 },
+  ])
 })
 
 test('sparse runs, other attention and unknown media are not indexed', () => {
@@ -116,7 +140,11 @@ test('sparse runs, other attention and unknown media are not indexed', () => {
   expect(index.table.size).toBe(0)
 })
 
-type Step = { readonly endpoint: number; readonly what: 'store' | 'remove' | 'clear' | 'fence' | 'offload'; readonly at: number }
+type Step = {
+  readonly endpoint: number
+  readonly what: 'store' | 'remove' | 'clear' | 'fence' | 'offload'
+  readonly at: number
+}
 
 test('the index equals a naive model under random histories', () => {
   const step = fc.record<Step>({
@@ -134,14 +162,18 @@ test('the index equals a naive model under random histories', () => {
       const model = Array.from({ length: 3 }, () => new Map<string, number>())
       const hashOf = (endpoint: number, n: number) => BigInt(endpoint * 1000 + n + 1)
       const copies = (endpoint: number, n: number, tier: number) => model[endpoint]!.get(`${n} ${tier}`) ?? 0
-      const add = (endpoint: number, n: number, tier: number, delta: number) => model[endpoint]!.set(`${n} ${tier}`, copies(endpoint, n, tier) + delta)
+      const add = (endpoint: number, n: number, tier: number, delta: number) =>
+        model[endpoint]!.set(`${n} ${tier}`, copies(endpoint, n, tier) + delta)
       for (const { endpoint, what, at } of steps) {
         const isKnown = copies(endpoint, at, GPU) + copies(endpoint, at, CPU) > 0
         const parent = parentOf(at)
         if (what === 'store') {
           // An engine stores behind blocks that it holds.
           if (parent !== null && copies(endpoint, parent, GPU) + copies(endpoint, parent, CPU) === 0) continue
-          index.apply(endpoint, stored(parent === null ? null : hashOf(endpoint, parent), [hashOf(endpoint, at)], [at]))
+          index.apply(
+            endpoint,
+            stored(parent === null ? null : hashOf(endpoint, parent), [hashOf(endpoint, at)], [at]),
+          )
           add(endpoint, at, GPU, 1)
         } else if (what === 'offload') {
           index.apply(endpoint, stored(null, [hashOf(endpoint, at)], [], { medium: 'CPU', blockTokens: 0 }))

@@ -1,10 +1,18 @@
 import { describe, expect, test } from 'vitest'
 import { BlockIndex } from '../../../cluster-agent/blocks/block-index.ts'
-import { NO_BLOCK } from '../../../cluster-agent/blocks/block-table.ts'
+import { NO_BLOCK, type Block } from '../../../cluster-agent/blocks/block-table.ts'
 import { decodeBatch } from '../../../cluster-agent/events/decode-batch.ts'
 import { parseLiveFrames } from '../../../cluster-agent/events/frames.ts'
 import type { KvEvent } from '../../../cluster-agent/events/kv-event.ts'
-import { eventSteps, readEvents, readExchanges, RECORDED_VERSIONS, type RecordedExchange, type RecordedMessage, type RecordedVersion } from '../../support/recorded.ts'
+import {
+  eventSteps,
+  readEvents,
+  readExchanges,
+  RECORDED_VERSIONS,
+  type RecordedExchange,
+  type RecordedMessage,
+  type RecordedVersion,
+} from '../../support/recorded.ts'
 
 const BLOCK_TOKENS = 32
 const GPU = 1
@@ -16,11 +24,23 @@ function eventsOf(message: RecordedMessage): readonly KvEvent[] {
 }
 
 /** The engine's hit: whole blocks, and never the last token. */
-function predictCached(index: BlockIndex, tokens: readonly number[], lora: string | null, salt: string | null): number {
-  const blocks = []
+function predictCached(
+  index: BlockIndex,
+  tokens: readonly number[],
+  lora: string | null,
+  salt: string | null,
+): number {
+  const blocks: Block[] = []
   for (let i = 0; (i + 1) * BLOCK_TOKENS <= tokens.length; i++) {
     const root = index.root(lora, i === 0 ? salt : null, BLOCK_TOKENS)
-    blocks.push(index.table.intern(root, blocks[i - 1] ?? NO_BLOCK, tokens.slice(i * BLOCK_TOKENS, (i + 1) * BLOCK_TOKENS), null))
+    blocks.push(
+      index.table.intern(
+        root,
+        blocks[i - 1] ?? NO_BLOCK,
+        tokens.slice(i * BLOCK_TOKENS, (i + 1) * BLOCK_TOKENS),
+        null,
+      ),
+    )
   }
   const [run] = index.match(Int32Array.from(blocks), 0)
   const cap = Math.floor((tokens.length - 1) / BLOCK_TOKENS) * BLOCK_TOKENS
@@ -32,11 +52,18 @@ function promptTokens(exchanges: readonly RecordedExchange[], at: number): numbe
   if (Array.isArray(prompt) && typeof prompt[0] === 'number') return prompt as number[]
   // A chat is followed by its tokens.
   const next = exchanges[at + 1]
-  return next?.request.path === '/tokenize' ? ((next.response.json?.['tokens'] as number[] | undefined) ?? null) : null
+  return next?.request.path === '/tokenize'
+    ? ((next.response.json?.['tokens'] as number[] | undefined) ?? null)
+    : null
 }
 
 /** Whether a message tells of blocks of this prompt or of what was generated behind it. */
-function belongsTo(message: RecordedMessage, tokens: readonly number[], names: readonly string[], own: Set<bigint>): boolean {
+function belongsTo(
+  message: RecordedMessage,
+  tokens: readonly number[],
+  names: readonly string[],
+  own: Set<bigint>,
+): boolean {
   const stored = eventsOf(message).filter((event) => event.kind === 'stored')
   return stored.every((event) => {
     const keys = Array.isArray(event.extraKeys[0]) ? event.extraKeys[0] : []
@@ -66,12 +93,17 @@ describe.each(RECORDED_VERSIONS)('%s', (version: RecordedVersion) => {
         if (usage && (request.json?.['n'] ?? 1) === 1) {
           const details = usage['prompt_tokens_details'] as { cached_tokens?: number } | null
           const predicted = predictCached(index, tokens, model === 'tiny' ? null : model, salt)
-          expect({ step, name, cached: predicted }).toEqual({ step, name, cached: details?.cached_tokens ?? 0 })
+          expect({ step, name, cached: predicted }).toEqual({
+            step,
+            name,
+            cached: details?.cached_tokens ?? 0,
+          })
           checked++
         }
         const own = new Set<bigint>()
         const names = [...(model === 'tiny' ? [] : [model]), ...(salt === null ? [] : [salt])]
-        while (messages[0] && belongsTo(messages[0], tokens, names, own)) for (const event of eventsOf(messages.shift()!)) index.apply(0, event)
+        while (messages[0] && belongsTo(messages[0], tokens, names, own))
+          for (const event of eventsOf(messages.shift()!)) index.apply(0, event)
       }
       expect({ step, left: messages.length }).toEqual({ step, left: 0 })
     }
@@ -85,7 +117,9 @@ describe.each(RECORDED_VERSIONS)('%s', (version: RecordedVersion) => {
     for (const event of readEvents(version, step).flatMap(eventsOf)) {
       index.apply(0, event)
       if (event.kind === 'cleared') copies.clear()
-      else for (const hash of event.hashes) copies.set(hash, Math.max((copies.get(hash) ?? 0) + (event.kind === 'stored' ? 1 : -1), 0))
+      else
+        for (const hash of event.hashes)
+          copies.set(hash, Math.max((copies.get(hash) ?? 0) + (event.kind === 'stored' ? 1 : -1), 0))
     }
     const expected = [...copies].flatMap(([hash, count]) => (count > 0 ? [hash] : []))
     // Steps that continue an earlier one store behind parents that only it told of: those wait as orphans.

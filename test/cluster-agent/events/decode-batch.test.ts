@@ -11,7 +11,14 @@ test('unknown tags, fields and trailing elements do not fail a batch', () => {
   const decoded = decodeBatch(
     batch([
       { type: 'BlockInactive', block_hashes: [1] },
-      { type: 'BlockStored', block_hashes: [1, 0xffffffffffffffffn], parent_block_hash: null, token_ids: [1, 2], block_size: 1, novelty: { deep: [1] } },
+      {
+        type: 'BlockStored',
+        block_hashes: [1, 0xffffffffffffffffn],
+        parent_block_hash: null,
+        token_ids: [1, 2],
+        block_size: 1,
+        novelty: { deep: [1] },
+      },
       ['BlockRemoved', [7], 'GPU', 0, 'more', 3],
       ['BlockStored', [1], null, [5], 1],
       'nonsense',
@@ -20,11 +27,18 @@ test('unknown tags, fields and trailing elements do not fail a batch', () => {
   )
   expect(decoded?.skipped).toBe(3)
   expect(decoded?.events.map((event) => event.kind)).toEqual(['stored', 'removed', 'stored'])
-  expect(decoded?.events[0]).toMatchObject({ hashes: [1n, 0xffffffffffffffffn], medium: null, lora: null, group: 0 })
+  expect(decoded?.events[0]).toMatchObject({
+    hashes: [1n, 0xffffffffffffffffn],
+    medium: null,
+    lora: null,
+    group: 0,
+  })
 })
 
 test('the outer batch may be a map', () => {
-  expect(decodeBatch(encode({ ts: 1, events: [{ type: 'AllBlocksCleared' }] }))?.events).toEqual([{ kind: 'cleared' }])
+  expect(decodeBatch(encode({ ts: 1, events: [{ type: 'AllBlocksCleared' }] }))?.events).toEqual([
+    { kind: 'cleared' },
+  ])
 })
 
 test('bad fields skip their event only', () => {
@@ -35,7 +49,10 @@ test('bad fields skip their event only', () => {
     { type: 'BlockStored', block_hashes: [1], token_ids: [1], block_size: -1 },
     { type: 'BlockRemoved', block_hashes: [new Uint8Array(3)] },
   ]
-  expect(decodeBatch(batch([...bad, { type: 'AllBlocksCleared' }]))).toMatchObject({ skipped: bad.length, events: [{ kind: 'cleared' }] })
+  expect(decodeBatch(batch([...bad, { type: 'AllBlocksCleared' }]))).toMatchObject({
+    skipped: bad.length,
+    events: [{ kind: 'cleared' }],
+  })
 })
 
 test('garbage is no batch and no exception', () => {

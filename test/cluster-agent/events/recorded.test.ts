@@ -10,7 +10,19 @@ function hashOf(value: unknown): bigint {
   return u64 === undefined ? BigInt(`0x${hex?.slice(-16)}`) : BigInt(u64)
 }
 
-const FIELDS = ['type', 'block_hashes', 'parent_block_hash', 'token_ids', 'block_size', 'lora_id', 'medium', 'lora_name', 'extra_keys', 'group_idx', 'kv_cache_spec_kind']
+const FIELDS = [
+  'type',
+  'block_hashes',
+  'parent_block_hash',
+  'token_ids',
+  'block_size',
+  'lora_id',
+  'medium',
+  'lora_name',
+  'extra_keys',
+  'group_idx',
+  'kv_cache_spec_kind',
+]
 
 function named(event: unknown): Record<string, unknown> {
   if (!Array.isArray(event)) return event as Record<string, unknown>
@@ -46,14 +58,25 @@ describe.each(RECORDED_VERSIONS)('%s', (version) => {
   })
 
   test('every recorded replay reply parses, up to its end marker', () => {
-    const replies = readLines(version, 'events-replay.jsonl') as { client: string; frames?: string[]; request?: string[]; end?: boolean; start: number }[]
+    const replies = readLines(version, 'events-replay.jsonl') as {
+      client: string
+      frames?: string[]
+      request?: string[]
+      end?: boolean
+      start: number
+    }[]
     const dealers = replies.filter(({ client, frames }) => client === 'DEALER' && frames)
     expect(dealers.length).toBeGreaterThan(2)
-    const parsed = dealers.map(({ frames }) => parseReplayFrames(frames!.map((hex) => Uint8Array.from(Buffer.from(hex, 'hex')))))
+    const parsed = dealers.map(({ frames }) =>
+      parseReplayFrames(frames!.map((hex) => Uint8Array.from(Buffer.from(hex, 'hex')))),
+    )
     expect(parsed).not.toContain(null)
     expect(parsed.some((reply) => reply?.kind === 'end')).toBe(true)
-    for (const reply of parsed) if (reply?.kind === 'message') expect(decodeBatch(reply.message.payload)).not.toBeNull()
+    for (const reply of parsed)
+      if (reply?.kind === 'message') expect(decodeBatch(reply.message.payload)).not.toBeNull()
     const asked = replies.find(({ client, request }) => client === 'DEALER' && request)
-    expect(replayRequest(asked!.start).map((frame) => Buffer.from(frame).toString('hex'))).toEqual(asked!.request)
+    expect(replayRequest(asked!.start).map((frame) => Buffer.from(frame).toString('hex'))).toEqual(
+      asked!.request,
+    )
   })
 })

@@ -1,0 +1,68 @@
+import { createHash, createHmac, randomBytes } from 'node:crypto'
+import { expect, test } from 'vitest'
+import { EnvelopeCheck } from '../../cluster-agent/envelope-check.ts'
+import { ENVELOPE_AGE_MS_MAX, ENVELOPE_CONTEXT, type Envelope } from '../../protocol/envelope.ts'
+
+const SECRET = 'a-secret-of-some-length'
+const NOW = 1_800_000_000_000
+const body = new TextEncoder().encode('{"prompt":"x"}')
+const request = { method: 'POST', path: '/v1/completions', body }
+
+function envelope(more: Partial<Envelope> = {}): Envelope {
+  return {
+    v: 1,
+    requestId: 'r-1',
+    attempt: 1,
+    tenant: 't',
+    shareScope: 't',
+    cluster: 'c-1',
+    model: 'm',
+    stream: false,
+    outputTokensMax: null,
+    markers: '',
+    promptBytes: 10,
+    issuedMs: NOW,
+    nonce: randomBytes(16).toString('base64url'),
+    deadlineMs: null,
+    ...more,
+  }
+}
+function sign(
+  payload: Envelope,
+  { secret = SECRET, path = request.path, over = body, method = 'POST' } = {},
+): string {
+  const encoded = Buffer.from(JSON.stringify(payload)).toString('base64url')
+  const digest = createHash('sha256').update(over).digest('hex')
+  const signature = createHmac('sha256', secret)
+    .update(`${ENVELOPE_CONTEXT}\n${method}\n${path}\n${digest}\n${encoded}\n`)
+    .digest('base64url')
+  return `${encoded}.${signature}`
+}
+const check = () => new EnvelopeCheck('c-1', SECRET)
+
+test('a good envelope is taken once', () => {
+  const checked = check()
+  const header = sign(envelope())
+  expect(checked.verify({ ...request, header }, NOW)).toMatchObject({ requestId: 'r-1', tenant: 't' })
+  expect(() => checked.verify({ ...request, header }, NOW + 1)).toThrow('used before')
+})
+
+test.each([
+  ['nothing', undefined],
+  ['no signature', 'e30'],
+  ['an empty signature', 'e30.'],
+  ['three parts', `${sign(envelope())}.x`],
+  ['another secret', sign(envelope(), { secret: 'another-secret-here' })],
+  ['another path', sign(envelope(), { path: '/v1/chat/completions' })],
+  ['another method', sign(envelope(), { method: 'GET' })],
+  ['another body', sign(envelope(), { over: new TextEncoder().encode('{}') })],
+  ['another cluster', sign(envelope({ cluster: 'c-2' }))],
+  ['old', sign(envelope({ issuedMs: NOW - ENVELOPE_AGE_MS_MAX - 1 }))],
+  ['from the future', sign(envelope({ issuedMs: NOW + ENVELOPE_AGE_MS_MAX + 1 }))],
+  ['of another version', sign({ ...envelope(), v: 2 } as unknown as Envelope)],
+  ['with more fields', sign({ ...envelope(), admin: true } as unknown as Envelope)],
+])('%s is refused', (_, header) => {
+  expect(() => check().verify({ ...request, header }, NOW)).toThrow(
+    expect.objectContaining({ code: 'forbidden' }),
+  )
+})

@@ -1,0 +1,80 @@
+/** An agent in front of simulated engines on real sockets, without the edge. */
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startAgent, type RunningAgent } from '../../cluster-agent/agent.ts'
+import { parseAgentConfig } from '../../cluster-agent/config.ts'
+import { agentConfig, LOCAL_MODEL, LOCAL_REGIONS } from '../../cli/local/topology.ts'
+import { startEngine, type EngineOptions, type RunningEngine } from '../../simulator/engine-server.ts'
+import { demoTokenizerFiles } from '../../simulator/model/tokenizer-files.ts'
+
+export type EngineName = 'prefill-0' | 'prefill-1' | 'decode-0' | 'decode-1' | 'both-0' | 'both-1'
+
+export interface TestCluster {
+  readonly agent: RunningAgent
+  readonly engines: readonly RunningEngine[]
+  readonly model: string
+  stop(): Promise<void>
+}
+
+export interface TestClusterOptions {
+  readonly engines?: readonly EngineName[]
+  readonly engine?: Partial<EngineOptions>
+  readonly agent?: Record<string, unknown>
+  /** Requests need envelopes of the edge; default: they need none. */
+  readonly needsEnvelope?: boolean
+  /** Prompts are tokenised by an engine instead of by files. */
+  readonly withoutFiles?: boolean
+}
+
+export const TEST_SECRETS = {
+  ISOTHERM_ENVELOPE_SECRET: 'envelope-secret-of-the-tests',
+  ISOTHERM_PREFIX_SECRET: 'prefix-secret-of-the-tests',
+  ISOTHERM_CLUSTER_TOKEN: 'cluster-token-of-the-tests',
+}
+const SPEED = 20
+
+export async function startTestCluster(options: TestClusterOptions = {}): Promise<TestCluster> {
+  const folder = await mkdtemp(join(tmpdir(), 'isotherm-cluster-'))
+  const { tokenizerJson, tokenizerConfigJson } = demoTokenizerFiles()
+  await writeFile(join(folder, 'tokenizer.json'), tokenizerJson)
+  await writeFile(join(folder, 'tokenizer_config.json'), tokenizerConfigJson)
+  const speed = options.engine?.speed ?? SPEED
+  const engines = await Promise.all(
+    (options.engines ?? ['both-0', 'both-1']).map((name) =>
+      startEngine({ name: `test.${name}`, model: LOCAL_MODEL, ...options.engine, speed }),
+    ),
+  )
+  const config = agentConfig({
+    region: LOCAL_REGIONS[0]!,
+    port: 0,
+    engines,
+    directories: [],
+    tokenizerDir: folder,
+    speed,
+  })
+  const models = options.withoutFiles
+    ? config.models.map(({ tokenizerDir: _, ...model }) => model)
+    : config.models
+  const agent = await startAgent(
+    parseAgentConfig(
+      {
+        ...config,
+        models,
+        ...(options.needsEnvelope ? {} : { standalone: { tenant: 'test', shareScope: 'test' } }),
+        ...options.agent,
+      },
+      TEST_SECRETS,
+    ),
+  )
+  return {
+    agent,
+    engines,
+    model: LOCAL_MODEL,
+    async stop() {
+      await agent.stop(0)
+      await Promise.all(engines.map((engine) => engine.stop()))
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
