@@ -83,14 +83,13 @@ class Assembly {
 
   async start(): Promise<Product> {
     const { port, folder, onProgress } = this.#options
-    const modelDir = join(folder, 'model')
     onProgress('bundling the Worker, starting engines')
     const bundling = bundleEdge(folder)
     bundling.catch(() => undefined)
-    const worlds = await settleAll(LOCAL_REGIONS.map((region) => this.#startWorld(region, modelDir)))
+    const worlds = await settleAll(LOCAL_REGIONS.map((region) => this.#startWorld(region)))
     onProgress('starting agents')
     const agentUrls = await settleAll(
-      LOCAL_REGIONS.map((region, index) => this.#startAgent(region, worlds[index] as World, modelDir)),
+      LOCAL_REGIONS.map((region, index) => this.#startAgent(region, worlds[index] as World)),
     )
     const links = await this.#startLinks(agentUrls)
     const bundle = await bundling
@@ -125,10 +124,9 @@ class Assembly {
   }
 
   /** One process: the engines of a region, and the links by which its agent reaches the directories. */
-  async #startWorld(region: LocalRegion, modelDir: string): Promise<World> {
+  async #startWorld(region: LocalRegion): Promise<World> {
     const { port, engineSpeed } = this.#options
     const config = {
-      modelDir,
       engines: Object.keys(ENGINE_ROLES).map((name) => ({
         name: `${region.region}.${name}`,
         model: LOCAL_MODEL,
@@ -148,8 +146,9 @@ class Assembly {
     }
   }
 
-  async #startAgent(region: LocalRegion, world: World, tokenizerDir: string): Promise<string> {
-    const config = agentConfig({ region, port: 0, ...world, tokenizerDir, speed: this.#options.engineSpeed })
+  /** The agent asks an engine for tokens: on one machine that costs less than tokenising a second time. */
+  async #startAgent(region: LocalRegion, world: World): Promise<string> {
+    const config = agentConfig({ region, port: 0, ...world, speed: this.#options.engineSpeed })
     const file = await this.#write(`agent-${region.region}.yaml`, config)
     const name = `agent ${region.region}`
     const { part, ready } = await Part.start({

@@ -80,7 +80,8 @@ export function agentConfig(input: {
   readonly port: number
   readonly engines: readonly EngineAddress[]
   readonly directories: readonly { readonly region: string; readonly url: string }[]
-  readonly tokenizerDir: string
+  /** Folder of the model's tokenizer files; without it the agent asks an engine. */
+  readonly tokenizerDir?: string
   readonly speed: number
 }) {
   return {
@@ -91,7 +92,7 @@ export function agentConfig(input: {
     models: [
       {
         model: LOCAL_MODEL,
-        tokenizerDir: input.tokenizerDir,
+        ...(input.tokenizerDir === undefined ? {} : { tokenizerDir: input.tokenizerDir }),
         contextTokensMax: CONTEXT_TOKENS_MAX,
         kvBytesPerToken: KV_BYTES_PER_TOKEN,
       },
