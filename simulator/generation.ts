@@ -1,0 +1,249 @@
+/**
+ * One chat or completion request from its body to its last byte: prompts become tokens, choices run in the engine, and
+ * what they say leaves whole or as a stream. A client that leaves ends its choices.
+ */
+import { randomBytes } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { ChoiceRun } from './choice-run.ts'
+import type { EngineHost } from './engine-options.ts'
+import { openStream, sendError, sendJson } from './http-answer.ts'
+import { answerSeed, choiceSeed, garbageSeed } from './model/answer.ts'
+import { renderChat } from './model/chat-template.ts'
+import { encode } from './model/encode.ts'
+import { VOCABULARY_TOKENS } from './model/vocabulary.ts'
+import { pullTransfer } from './transfer-channel.ts'
+import { answerBody, type AnswerHead } from './wire/answer-body.ts'
+import { badRequest, engineBusy, internalError, type ErrorAnswer } from './wire/errors.ts'
+import type { GenerationRequest, Prompt } from './wire/generation-request.ts'
+import { checkLength, checkVocabulary } from './wire/request-checks.ts'
+import { ChunkWriter, errorEvent } from './wire/stream-chunk.ts'
+import { readPromptTokens, readTransferParams, transferParams, type TransferRole } from './wire/transfer-params.ts'
+import type { Usage } from './wire/usage.ts'
+
+/** A special token has 13 characters: longer text has more tokens than this for certain. */
+const CHARACTERS_PER_TOKEN_MAX = 13
+
+/** Answers `request`; the response may already be closed, then nothing happens. */
+export async function generate(
+  host: EngineHost,
+  request: GenerationRequest,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  if (response.destroyed) return
+  const rank = Number(incoming.headers['x-data-parallel-rank'] ?? 0)
+  if (Number.isInteger(rank) && rank !== 0) {
+    sendError(response, badRequest(`data_parallel_rank ${rank} is out of range [0, 1).`))
+    return
+  }
+  const read = readPrompts(host, request)
+  if ('status' in read) {
+    sendError(response, read)
+    return
+  }
+  const { options } = host
+  const role: TransferRole = options.hasConnector ? readTransferParams(request.transfer) : { kind: 'local' }
+  const id = requestId(request, incoming)
+  const generation = new Generation(host, request, read, id, response)
+  response.once('close', () => generation.onClose())
+  host.load++
+  await generation.start(role)
+}
+
+function readPrompts(host: EngineHost, request: GenerationRequest): Uint32Array[] | ErrorAnswer {
+  const { contextTokensMax, options } = host
+  const exact = request.api === 'chat' ? readPromptTokens(request.transfer, options.version) : null
+  const chat = (): Prompt => renderChat(request.messages, request.tools, request.addGenerationPrompt)
+  const prompts = request.api === 'completions' ? request.prompts : [exact ?? chat()]
+  const tokenised: Uint32Array[] = []
+  for (const prompt of prompts) {
+    const isText = typeof prompt === 'string'
+    if (!isText) {
+      const fault = checkVocabulary(prompt, VOCABULARY_TOKENS)
+      if (fault !== null) return fault
+    }
+    const isHopeless = isText && prompt.length > (contextTokensMax + 1) * CHARACTERS_PER_TOKEN_MAX
+    const tokens = isText ? encode(isHopeless ? '' : prompt) : Uint32Array.from(prompt)
+    const count = isHopeless ? contextTokensMax + 1 : tokens.length
+    const fault = checkLength(count, prompt, request.maxTokens, contextTokensMax, options.version)
+    if (fault !== null) return fault
+    if (count === 0) return badRequest('The decoder prompt cannot be empty')
+    tokenised.push(tokens)
+  }
+  return tokenised
+}
+
+function requestId({ api, requestId }: GenerationRequest, incoming: IncomingMessage): string {
+  const header = incoming.headers['x-request-id']
+  const own = typeof header === 'string' && header !== '' ? header : requestId
+  return `${api === 'chat' ? 'chatcmpl' : 'cmpl'}-${own ?? randomBytes(8).toString('hex')}`
+}
+
+class Generation {
+  private readonly host: EngineHost
+  private readonly request: GenerationRequest
+  private readonly prompts: readonly Uint32Array[]
+  private readonly head: AnswerHead
+  private readonly response: ServerResponse
+  private readonly writer: ChunkWriter
+  private readonly choices: ChoiceRun[] = []
+  private open = 0
+  private cachedTokens = 0
+  private isClosed = false
+  private role: TransferRole = { kind: 'local' }
+
+  constructor(
+    host: EngineHost,
+    request: GenerationRequest,
+    prompts: readonly Uint32Array[],
+    id: string,
+    response: ServerResponse,
+  ) {
+    this.host = host
+    this.request = request
+    this.prompts = prompts
+    this.response = response
+    const { model, version, cacheDetails } = host.options
+    const createdS = Math.floor(Date.now() / 1000)
+    this.head = { api: request.api, id, createdS, model, version, fingerprint: host.fingerprint }
+    this.writer = new ChunkWriter(this.head, { ...request, hasDetails: cacheDetails })
+  }
+
+  /** Fetches remote KV where there is some, then queues all choices. */
+  async start(role: TransferRole): Promise<void> {
+    this.role = role
+    if (role.kind === 'hang') {
+      this.host.hung.add(this.response)
+      return
+    }
+    let seedOf = (seed: number): number => seed
+    const [prompt] = this.prompts
+    if (role.kind === 'consumer' && prompt !== undefined) {
+      const verdict = await pullTransfer(role.source, this.head.version, answerSeed(prompt))
+      if (this.isClosed) return
+      if (verdict === 'unreachable') {
+        this.host.engine.core.counters.finished.error++
+        this.fail(internalError())
+        return
+      }
+      if (verdict === 'gone') this.role = { kind: 'local' }
+      if (verdict === 'garbage') seedOf = garbageSeed
+    }
+    if (!this.submitAll(seedOf)) {
+      for (const choice of this.choices) choice.cancel()
+      this.fail(engineBusy())
+      return
+    }
+    if (this.request.isStream) openStream(this.response)
+  }
+
+  /** The client left, or everything is sent. */
+  onClose(): void {
+    this.isClosed = true
+    this.host.load--
+    if (this.host.hung.delete(this.response)) {
+      // vLLM's engine core dies with a KeyError in its finished-request bookkeeping.
+      this.host.crash()
+      return
+    }
+    for (const choice of this.choices) choice.cancel()
+  }
+
+  /** A choice has said something; `isLast` when it will say no more. */
+  onText(choice: ChoiceRun, isFirst: boolean, isLast: boolean): void {
+    if (isLast) {
+      this.open--
+      // vLLM reports what the choice that ended last had cached.
+      this.cachedTokens = choice.cachedTokens
+    }
+    if (this.isClosed) return
+    if (this.request.isStream) this.writeChunk(choice, isFirst, isLast)
+    else if (this.open === 0) this.sendWhole()
+  }
+
+  private submitAll(seedOf: (seed: number) => number): boolean {
+    const { request, prompts } = this
+    this.open = prompts.length * request.choices
+    return prompts.every((prompt, promptIndex) => {
+      const seed = seedOf(answerSeed(prompt))
+      return Array.from({ length: request.choices }, (_, i) => i).every((i) => {
+        const index = promptIndex * request.choices + i
+        const choice = new ChoiceRun(this.host, request, prompt, index, (...args) => this.onText(...args))
+        this.choices.push(choice)
+        const suffix = request.api === 'chat' ? '' : `-${promptIndex}`
+        const name = `${this.head.id}${suffix}-${randomBytes(4).toString('hex')}`
+        return choice.submit(name, choiceSeed(seed, i), this.role)
+      })
+    })
+  }
+
+  private writeChunk(choice: ChoiceRun, isFirst: boolean, isLast: boolean): void {
+    const { writer, request } = this
+    const isChat = request.api === 'chat'
+    const promptIds = isFirst && request.returnsTokenIds ? Array.from(choice.prompt) : null
+    let text = isFirst && isChat ? writer.open(choice.index, choice.prompt.length, promptIds) : ''
+    text += writer.delta({
+      index: choice.index,
+      ...choice.takeSaid(),
+      finish: isLast ? choice.finish : null,
+      stopReason: choice.stopReason,
+      promptTokens: choice.prompt.length,
+      completionTokens: choice.completionTokens,
+      promptTokenIds: isChat ? null : promptIds,
+    })
+    if (this.open > 0) this.response.write(text)
+    else this.response.end(text + writer.close(this.usage()))
+  }
+
+  private sendWhole(): void {
+    const { request, head } = this
+    const choices = this.choices.map((choice) => ({
+      ...choice.takeSaid(),
+      index: choice.index,
+      finish: choice.finish ?? 'stop',
+      stopReason: choice.stopReason,
+      promptTokenIds: request.returnsTokenIds ? Array.from(choice.prompt) : null,
+    }))
+    const body = answerBody(head, choices, {
+      usage: this.usage(),
+      hasDetails: this.host.options.cacheDetails,
+      returnsTokenIds: request.returnsTokenIds,
+      transfer: this.transfer(),
+    })
+    sendJson(this.response, 200, body)
+  }
+
+  /** The prefill leg's answer tells where its KV is. */
+  private transfer(): object | null {
+    const last = this.choices.at(-1)
+    if (this.role.kind !== 'producer' || last === undefined) return null
+    const { engineId, sideChannelPort, options } = this.host
+    const source = {
+      requestId: last.id,
+      engineId,
+      host: options.host,
+      port: sideChannelPort,
+      blockIds: last.blockIds,
+    }
+    return transferParams(source, last.prompt.length, last.cachedTokens, options.version)
+  }
+
+  private usage(): Usage {
+    const promptTokens = this.prompts.reduce((sum, { length }) => sum + length, 0)
+    const { blockTokens } = this.host.options.profile
+    const isLocal = this.role.kind !== 'consumer'
+    const full = Math.floor(promptTokens / blockTokens) * blockTokens
+    const createdTokens = isLocal ? Math.max(full - this.cachedTokens, 0) : 0
+    return {
+      promptTokens,
+      completionTokens: this.choices.reduce((sum, choice) => sum + choice.completionTokens, 0),
+      cachedTokens: this.cachedTokens,
+      createdTokens: this.request.api === 'chat' ? createdTokens : null,
+    }
+  }
+
+  private fail(answer: ErrorAnswer): void {
+    if (this.response.headersSent) this.response.end(errorEvent(answer.body))
+    else sendError(this.response, answer)
+  }
+}
