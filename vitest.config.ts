@@ -15,7 +15,24 @@ export default defineConfig({
         },
       },
       {
-        plugins: [cloudflareTest({ wrangler: { configPath: './wrangler.toml' } })],
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: './wrangler.toml' },
+            // What production has as secrets.
+            miniflare: {
+              bindings: {
+                ENVELOPE_SECRET: 'envelope-secret-of-tests',
+                PREFIX_SECRET: 'prefix-secret-of-tests',
+                CLUSTER_TOKENS: JSON.stringify({
+                  'us-east-1': 'token-of-us-east-1',
+                  'eu-central-1': 'token-of-eu-central-1',
+                  'ap-northeast-1': 'token-of-ap-northeast-1',
+                }),
+                ADMIN_TOKEN: 'admin-token-of-tests',
+              },
+            },
+          }),
+        ],
         test: {
           name: 'edge',
           include: ['test/worker/**/*.test.ts', 'test/directory/**/*.test.ts', 'test/tenancy/**/*.test.ts'],

@@ -1,7 +1,7 @@
 /**
  * What the edge tells a cluster agent about a request, beside the untouched body. It travels in one header as
  * `base64url(JSON) + "." + base64url(HMAC-SHA256)`. The HMAC covers `ENVELOPE_CONTEXT`, the method, the path, the
- * SHA-256 of the body and the encoded JSON, each ended by a line feed.
+ * SHA-256 of the body in lower-case hexadecimal and the encoded JSON, each ended by a line feed.
  */
 import { z } from 'zod'
 import { modelNameSchema, nameSchema, requestIdSchema } from './ids.ts'

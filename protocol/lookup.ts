@@ -50,8 +50,18 @@ export interface DirectoryInspection {
   }[]
 }
 
+/** What the known clusters serve, for `GET /v1/models`. */
+export interface DirectoryModels {
+  readonly directory: string
+  readonly clusters: readonly {
+    readonly cluster: string
+    readonly models: readonly { readonly model: string; readonly contextTokensMax: number }[]
+  }[]
+}
+
 /** The RPC surface of the directory object; the Worker knows no more of it. */
 export interface DirectoryRpc {
   lookup(request: LookupRequest): Promise<LookupAnswer>
+  models(): Promise<DirectoryModels>
   inspect(): Promise<DirectoryInspection>
 }

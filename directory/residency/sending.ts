@@ -1,0 +1,41 @@
+/** What goes out to agents and what comes in from them as text. */
+import {
+  agentMessageSchema,
+  type AgentMessage,
+  type DirectoryMessage,
+  type RESYNC_REASONS,
+} from '../../protocol/report.ts'
+
+/** Longest control message: a hello with MODELS_MAX offers stays below it. */
+const TEXT_CHARS_MAX = 1024 * 1024
+
+/** A message for one connection; `closes` ends the connection after it. */
+export interface Sending {
+  readonly connection: string
+  readonly message: DirectoryMessage
+  readonly closes: boolean
+}
+
+export type ResyncReason = (typeof RESYNC_REASONS)[number]
+export type RefusalReason = Extract<DirectoryMessage, { type: 'refused' }>['reason']
+
+/** A message after which the connection goes on. */
+export function send(connection: string, message: DirectoryMessage): Sending {
+  return { connection, message, closes: false }
+}
+
+/** A refusal, after which the connection ends. */
+export function refuse(connection: string, reason: RefusalReason): Sending {
+  return { connection, message: { type: 'refused', reason }, closes: true }
+}
+
+/** null when `text` is no message of an agent. */
+export function parseAgentMessage(text: string): AgentMessage | null {
+  if (text.length > TEXT_CHARS_MAX) return null
+  try {
+    const parsed = agentMessageSchema.safeParse(JSON.parse(text))
+    return parsed.success ? parsed.data : null
+  } catch {
+    return null
+  }
+}

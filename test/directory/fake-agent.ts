@@ -1,0 +1,57 @@
+/** An agent's side of a report stream, by hand: what it sends, and what it has been told. */
+import type { DirectoryMessage, ModelLoad, ModelOffer } from '../../protocol/report.ts'
+import { encodeReportFrame, type FrameKind } from '../../protocol/report-frame.ts'
+
+export const MODEL = 'test-model'
+
+export const OFFER: ModelOffer = {
+  model: MODEL,
+  bytesPerToken: 4,
+  kvBytesPerToken: 1000,
+  contextTokensMax: 8192,
+  prefill: { fixedMs: 10, msPerToken: 0.1, msPerTokenPair: 0 },
+  tiers: {},
+  handoffMs: 0,
+}
+
+export const LOAD: ModelLoad = { model: MODEL, backlogMs: 0, kvPressure: 0, endpoints: 2, bytesPerToken: 4 }
+
+export interface Change {
+  readonly lo: number
+  readonly hi: number
+  readonly tier: number
+}
+
+export function hello(cluster: string, epoch: number, incarnation = 1): string {
+  const models = [OFFER]
+  return JSON.stringify({ type: 'hello', v: 1, epoch, cluster, region: 'us-east', incarnation, models })
+}
+
+export function heartbeat(epoch: number, seq: number, load: Partial<ModelLoad> = {}, draining = false): string {
+  return JSON.stringify({ type: 'heartbeat', v: 1, epoch, seq, loads: [{ ...LOAD, ...load }], draining })
+}
+
+export function frame(kind: FrameKind, epoch: number, seq: number, changes: readonly Change[] = []): Uint8Array {
+  return encodeReportFrame({
+    kind,
+    epoch,
+    seq,
+    count: changes.length,
+    keysLo: Uint32Array.from(changes, ({ lo }) => lo),
+    keysHi: Uint32Array.from(changes, ({ hi }) => hi),
+    tiers: Uint8Array.from(changes, ({ tier }) => tier),
+  })
+}
+
+/** Markers, as a lookup asks for them, of the keys that the changes name. */
+export function markersOf(changes: readonly Change[], stepBytes = 256): Uint32Array {
+  return Uint32Array.from(changes.flatMap(({ lo, hi }, index) => [(index + 1) * stepBytes, lo, hi]))
+}
+
+export const CHANGES: readonly Change[] = [
+  { lo: 0x11111111, hi: 0xa0000001, tier: 1 },
+  { lo: 0x22222222, hi: 0xa0000002, tier: 1 },
+  { lo: 0x33333333, hi: 0xa0000003, tier: 2 },
+]
+
+export type Said = DirectoryMessage

@@ -1,0 +1,93 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { ResidencyMap } from '../../../directory/residency/residency-map.ts'
+
+const COLUMNS = 16
+const key = fc.record({
+  // Few low halves, so that probes collide and wrap.
+  lo: fc.oneof(fc.integer({ min: 0, max: 3 }), fc.integer({ min: 1020, max: 1023 }), fc.nat(0xffffffff)),
+  hi: fc.integer({ min: 0, max: 5 }),
+})
+const column = fc.integer({ min: 0, max: COLUMNS - 1 })
+const command = fc.oneof(
+  { weight: 30, arbitrary: fc.record({ kind: fc.constant('set' as const), key, column, tier: fc.integer({ min: 0, max: 14 }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('clear' as const), column }) },
+)
+
+test('it holds what a plain map holds', () => {
+  fc.assert(
+    fc.property(fc.array(command, { maxLength: 400 }), (commands) => {
+      const map = new ResidencyMap(2 ** 16)
+      const model = new Map<string, Map<number, number>>()
+      for (const step of commands) {
+        if (step.kind === 'clear') {
+          map.clearColumn(step.column)
+          for (const tiers of model.values()) tiers.delete(step.column)
+        } else {
+          const { lo, hi } = step.key
+          map.set(lo, hi, step.column, step.tier)
+          const tiers = model.get(`${lo} ${hi}`) ?? new Map<number, number>()
+          model.set(`${lo} ${hi}`, tiers)
+          if (step.tier === 0) tiers.delete(step.column)
+          else tiers.set(step.column, step.tier)
+        }
+      }
+      const held = [...model].filter(([, tiers]) => tiers.size > 0)
+      expect(map.size).toBe(held.length)
+      for (let c = 0; c < COLUMNS; c++) {
+        expect(map.columnSize(c)).toBe(held.filter(([, tiers]) => tiers.has(c)).length)
+      }
+      for (const [name, tiers] of model) {
+        const [lo, hi] = name.split(' ').map(Number) as [number, number]
+        for (let c = 0; c < COLUMNS; c++) expect(map.get(lo, hi, c)).toBe(tiers.get(c) ?? 0)
+      }
+    }),
+    { numRuns: 300 },
+  )
+})
+
+test('the match is the deepest resident marker of each column', () => {
+  fc.assert(
+    fc.property(fc.array(fc.record({ index: fc.integer({ min: 0, max: 9 }), column, tier: fc.integer({ min: 1, max: 4 }) })), (entries) => {
+      const map = new ResidencyMap(1024)
+      const deepest = new Map<number, { index: number; tier: number }>()
+      for (const { index, column, tier } of entries) {
+        map.set(index * 7, 1, column, tier)
+        const known = deepest.get(column)
+        if (!known || index >= known.index) deepest.set(column, { index, tier })
+      }
+      const markers = Uint32Array.from(Array.from({ length: 10 }, (_, i) => [(i + 1) * 100, i * 7, 1]).flat())
+      const { offsetBytes, tiers } = map.match(markers)
+      for (let c = 0; c < COLUMNS; c++) {
+        const expected = deepest.get(c)
+        expect(offsetBytes[c]).toBe(expected ? (expected.index + 1) * 100 : 0)
+        expect(tiers[c]).toBe(expected?.tier ?? 0)
+      }
+    }),
+  )
+})
+
+test('it grows to its bound, then the least recently asked go first', () => {
+  const map = new ResidencyMap(4096)
+  const keyAt = (i: number) => Math.imul(i + 1, 0x9e3779b1) >>> 0
+  const asked = Array.from({ length: 200 }, (_, i) => keyAt(i))
+  for (let i = 0; i < 20_000; i++) {
+    map.set(keyAt(i), i, 0, 1)
+    if (i >= 200 && i % 50 === 0) {
+      for (const [j, lo] of asked.entries()) map.match(Uint32Array.from([256, lo, j]))
+    }
+  }
+  expect(map.size).toBe(map.entriesMax)
+  expect(map.entriesMax).toBe(3072)
+  const kept = asked.filter((lo, j) => map.get(lo, j, 0) === 1).length
+  expect(kept).toBe(200)
+})
+
+test('a full map whose column is cleared is empty, and takes new keys', () => {
+  const map = new ResidencyMap(1024)
+  for (let i = 0; i < 2000; i++) map.set(i * 31, i, i % 3, 1)
+  for (const c of [0, 1, 2]) map.clearColumn(c)
+  expect(map.size).toBe(0)
+  map.set(5, 5, 3, 2)
+  expect(map.get(5, 5, 3)).toBe(2)
+})

@@ -1,0 +1,134 @@
+/**
+ * Request -> what may be done with it: body within its bound, JSON, a model that the policy allows, the routing that the
+ * tenant may choose. Client headers are read here and go no further.
+ */
+import {
+  ROUTING_HEADER,
+  routingSchema,
+  type Policy,
+  type Routing,
+  type TenantConfig,
+} from '../protocol/edge-config.ts'
+import { RouteError } from '../protocol/errors.ts'
+import { BODY_BYTES_MAX, modelNameSchema } from '../protocol/ids.ts'
+import { settledWithin } from './settled-within.ts'
+
+/** How long a client may take to send its body. */
+const BODY_MS_MAX = 60_000
+
+export interface Admission {
+  readonly tenant: string
+  readonly shareScope: string
+  readonly policy: Policy
+  readonly routing: Routing
+  readonly model: string
+  readonly stream: boolean
+  readonly outputTokensMax: number | null
+  /** The caller's own name for a conversation. */
+  readonly promptCacheKey: string | null
+  readonly json: Readonly<Record<string, unknown>>
+}
+
+/** The body within its bound, however long it claims to be; throws `body_too_large` or `invalid_request`. */
+export async function readBody(request: Request, policy: Policy): Promise<Uint8Array> {
+  const bytesMax = Math.min(policy.promptBytesMax ?? BODY_BYTES_MAX, BODY_BYTES_MAX)
+  if (Number(request.headers.get('content-length')) > bytesMax) throw tooLarge(bytesMax)
+  if (!request.body) return new Uint8Array()
+  const reader = request.body.getReader()
+  const reading = collect(reader, bytesMax)
+  if (!(await settledWithin(reading, BODY_MS_MAX))) {
+    reader.cancel().catch(() => undefined)
+    throw new RouteError('invalid_request', `the request body did not arrive within ${BODY_MS_MAX / 1000} s`)
+  }
+  return reading
+}
+
+async function collect(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  bytesMax: number,
+): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for (;;) {
+    const { done, value } = await reader.read().catch((cause: unknown) => {
+      throw new RouteError('invalid_request', 'the request body broke off', { cause })
+    })
+    if (done) break
+    bytes += value.byteLength
+    if (bytes > bytesMax) {
+      reader.cancel().catch(() => undefined)
+      throw tooLarge(bytesMax)
+    }
+    chunks.push(value)
+  }
+  const [first] = chunks
+  if (first && chunks.length === 1) return first
+  const body = new Uint8Array(bytes)
+  let at = 0
+  for (const chunk of chunks) {
+    body.set(chunk, at)
+    at += chunk.byteLength
+  }
+  return body
+}
+
+function tooLarge(bytesMax: number): RouteError {
+  return new RouteError('body_too_large', `the request body is larger than ${bytesMax} bytes`)
+}
+
+/** Throws `invalid_json` when `body` is no JSON object. */
+export function parseBody(body: Uint8Array): Readonly<Record<string, unknown>> {
+  let json: unknown
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(body))
+  } catch {
+    throw new RouteError('invalid_json', 'We could not parse the JSON body of your request.')
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new RouteError('invalid_json', 'The body of your request must be a JSON object.')
+  }
+  return json as Readonly<Record<string, unknown>>
+}
+
+/** Throws `invalid_request` for fields that the edge reads and cannot use, `model_not_found` for a forbidden model. */
+export function admit(
+  { tenant, policy }: TenantConfig,
+  json: Readonly<Record<string, unknown>>,
+  headers: Headers,
+): Admission {
+  const { model: modelField, stream, prompt_cache_key: promptCacheKey } = json
+  const model = modelNameSchema.safeParse(modelField)
+  if (!model.success) throw invalid('model', "'model' must be a string of 1 to 256 characters.")
+  if (stream !== undefined && stream !== null && typeof stream !== 'boolean') {
+    throw invalid('stream', "'stream' must be a boolean.")
+  }
+  if (policy.models && !policy.models.includes(model.data)) {
+    throw modelNotFound(model.data)
+  }
+  const named = routingSchema.safeParse(headers.get(ROUTING_HEADER))
+  return {
+    tenant,
+    shareScope: policy.shareScope ?? `tenant:${tenant}`,
+    policy,
+    routing: policy.routingOverride && named.success ? named.data : 'isotherm',
+    model: model.data,
+    stream: stream === true,
+    outputTokensMax: positiveInteger(json['max_completion_tokens']) ?? positiveInteger(json['max_tokens']),
+    promptCacheKey: typeof promptCacheKey === 'string' ? promptCacheKey : null,
+    json,
+  }
+}
+
+/** The answer for a model that does not exist, or not for this tenant. */
+export function modelNotFound(model: string): RouteError {
+  const message = `The model '${model}' does not exist or you do not have access to it.`
+  return new RouteError('model_not_found', message, { param: 'model' })
+}
+
+function invalid(param: string, message: string): RouteError {
+  return new RouteError('invalid_request', message, { param })
+}
+
+function positiveInteger(value: unknown): number | null {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : null
+}

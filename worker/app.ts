@@ -1,0 +1,122 @@
+/** The edge's routes. Handlers are thin; the route of a request is in route.ts, faults become answers in one place below. */
+import { Hono } from 'hono'
+import { directoryIngress } from '../directory/ingress.ts'
+import { RouteError } from '../protocol/errors.ts'
+import { requestIdSchema } from '../protocol/ids.ts'
+import { REQUEST_ID_HEADER } from '../protocol/receipt.ts'
+import { modelNotFound } from './admit.ts'
+import { authenticate, authenticateOperator } from './authenticate.ts'
+import { readEdge, type EdgeBindings } from './env.ts'
+import { failureResponse, toRouteError } from './failure.ts'
+import { listModels } from './model-list.ts'
+import { API_PATHS, edgeRegionOf, explainRequest, routeRequest, type RouteContext } from './route.ts'
+import { settledWithin } from './settled-within.ts'
+
+const INSPECTION_MS_MAX = 2000
+
+interface AppEnv {
+  Bindings: EdgeBindings
+  Variables: { requestId: string; headers: Record<string, string> }
+}
+
+export const app = new Hono<AppEnv>()
+
+app.use(async (c, next) => {
+  const given = requestIdSchema.safeParse(c.req.header(REQUEST_ID_HEADER))
+  c.set('requestId', given.success ? given.data : crypto.randomUUID())
+  c.set('headers', {})
+  await next()
+})
+
+for (const path of Object.keys(API_PATHS)) app.post(path, (c) => routeRequest(routeContext(c), path, c.req.raw))
+
+app.post('/v1/route/explain', (c) => explainRequest(routeContext(c), c.req.raw))
+
+app.get('/v1/models', async (c) => {
+  const { edge, tenant } = routeContext(c)
+  const data = await listModels(edge, tenant, edgeRegionOf(edge, c.req.raw))
+  return answer(c, { object: 'list', data })
+})
+
+app.get('/v1/models/:model{.+}', async (c) => {
+  const { edge, tenant } = routeContext(c)
+  const id = c.req.param('model')
+  const models = await listModels(edge, tenant, edgeRegionOf(edge, c.req.raw))
+  const model = models.find((listed) => listed.id === id)
+  if (!model) throw modelNotFound(id)
+  return answer(c, model)
+})
+
+app.get('/healthz', (c) => {
+  readEdge(c.env)
+  return answer(c, { status: 'ok' })
+})
+
+app.get('/admin/directory/:region', async (c) => {
+  const edge = readEdge(c.env)
+  authenticateOperator(edge.adminToken, c.req.header('authorization'))
+  const directory = edge.directoryOf(c.req.param('region'))
+  if (!directory) throw new RouteError('not_found', 'no directory of that name')
+  const inspecting = directory.inspect()
+  if (!(await settledWithin(inspecting, INSPECTION_MS_MAX))) {
+    throw new RouteError('no_cluster', 'the directory does not answer')
+  }
+  return answer(c, await inspecting)
+})
+
+app.get('/admin/counters', (c) => {
+  const edge = readEdge(c.env)
+  authenticateOperator(edge.adminToken, c.req.header('authorization'))
+  return answer(c, edge.counters.snapshot())
+})
+
+app.route(
+  '/',
+  directoryIngress<EdgeBindings>((bindings) => readEdge(bindings)),
+)
+
+const METHODS: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(Object.keys(API_PATHS).map((path) => [path, 'POST'])),
+  '/v1/route/explain': 'POST',
+  '/v1/models': 'GET',
+  '/healthz': 'GET',
+}
+for (const [path, method] of Object.entries(METHODS)) {
+  app.all(path, (c) => {
+    c.get('headers')['allow'] = method
+    throw new RouteError('method_not_allowed', `${path} takes ${method}.`)
+  })
+}
+
+app.notFound((c) => {
+  const error = new RouteError('not_found', `There is nothing at ${c.req.method} ${c.req.path}.`)
+  return failureResponse(error, c.get('requestId'))
+})
+
+app.onError((error, c) => {
+  const fault = toRouteError(error)
+  return failureResponse(fault, c.get('requestId'), c.get('headers'))
+})
+
+function routeContext(c: {
+  readonly env: EdgeBindings
+  readonly req: { header(name: string): string | undefined }
+  readonly executionCtx: { waitUntil(promise: Promise<unknown>): void }
+  get(key: 'requestId'): string
+  get(key: 'headers'): Record<string, string>
+}): RouteContext {
+  const edge = readEdge(c.env)
+  return {
+    edge,
+    requestId: c.get('requestId'),
+    tenant: authenticate(edge.tenants, c.req.header('authorization')),
+    waitUntil: (work) => c.executionCtx.waitUntil(work),
+    headers: c.get('headers'),
+  }
+}
+
+function answer(c: { get(key: 'requestId'): string }, body: object): Response {
+  return Response.json(body, { headers: { [REQUEST_ID_HEADER]: c.get('requestId') } })
+}
+
+

@@ -1,0 +1,127 @@
+/**
+ * The Worker's bindings, parsed once per isolate, and what an isolate keeps between requests: plain values only. A stub or
+ * a promise kept from one request breaks the next (reference/hot-path.md, traps 1 and 2), so stubs are made for each.
+ */
+import { z } from 'zod'
+import {
+  edgeConfigSchema,
+  type ClusterConfig,
+  type EdgeConfig,
+  type RegionConfig,
+  type TenantConfig,
+} from '../protocol/edge-config.ts'
+import type { DirectoryRpc } from '../protocol/lookup.ts'
+import type { TenantLedgerRpc } from '../protocol/tenancy.ts'
+import { Fingerprinter } from './fingerprint.ts'
+import { Bookings } from './memory/bookings.ts'
+import { Breaker } from './memory/breaker.ts'
+import { Counters } from './memory/counters.ts'
+import { RecentLookups } from './memory/recent-lookups.ts'
+import { RoundTrips } from './memory/round-trips.ts'
+
+export interface EdgeBindings {
+  readonly DIRECTORY: DurableObjectNamespace
+  readonly TENANT_LEDGER: DurableObjectNamespace
+  /** The document of protocol/edge-config.ts. */
+  readonly ISOTHERM_CONFIG: string
+  readonly ENVELOPE_SECRET: string
+  readonly PREFIX_SECRET: string
+  /** JSON: cluster -> the bearer token with which its agent reports. */
+  readonly CLUSTER_TOKENS: string
+  readonly ADMIN_TOKEN: string
+}
+
+export interface Edge {
+  readonly config: EdgeConfig
+  readonly clusters: ReadonlyMap<string, ClusterConfig>
+  readonly regions: ReadonlyMap<string, RegionConfig>
+  /** By SHA-256 of an API key, in hexadecimal. */
+  readonly tenants: ReadonlyMap<string, TenantConfig>
+  readonly clusterTokens: ReadonlyMap<string, string>
+  readonly envelopeSecret: string
+  readonly adminToken: string
+  readonly fingerprinter: Fingerprinter
+  readonly bookings: Bookings
+  readonly breaker: Breaker
+  readonly counters: Counters
+  readonly recentLookups: RecentLookups
+  readonly roundTrips: RoundTrips
+  /** A fresh stub for this request; null when there is no such region. */
+  directoryOf(region: string): (DirectoryRpc & Pick<Fetcher, 'fetch'>) | null
+  /** A fresh stub of the tenant's ledger. */
+  ledgerOf(tenant: string): TenantLedgerRpc
+}
+
+const SECRET_CHARS_MIN = 8
+const secretSchema = z.string().min(SECRET_CHARS_MIN)
+const textsSchema = z.object({
+  ISOTHERM_CONFIG: z.string(),
+  ENVELOPE_SECRET: secretSchema,
+  PREFIX_SECRET: secretSchema,
+  CLUSTER_TOKENS: z.string(),
+  ADMIN_TOKEN: secretSchema,
+})
+const clusterTokensSchema = z.record(z.string(), secretSchema)
+
+let parsed: { readonly bindings: EdgeBindings; readonly edge: Edge } | null = null
+
+/** The edge of these bindings; throws with the names of what is wrong, never with its value. */
+export function readEdge(bindings: EdgeBindings): Edge {
+  if (parsed?.bindings !== bindings) parsed = { bindings, edge: parseEdge(bindings) }
+  return parsed.edge
+}
+
+function parseEdge(bindings: EdgeBindings): Edge {
+  const texts = textsSchema.parse(bindings)
+  const config = edgeConfigSchema.parse(JSON.parse(texts.ISOTHERM_CONFIG))
+  const clusters = indexOnce('cluster', config.clusters, ({ cluster }) => [cluster])
+  const regions = indexOnce('region', config.regions, ({ region }) => [region])
+  if (!regions.has(config.homeRegion)) throw new Error('ISOTHERM_CONFIG: homeRegion is none of regions')
+  indexOnce('tenant', config.tenants, ({ tenant }) => [tenant])
+  return {
+    config,
+    clusters,
+    regions,
+    tenants: indexOnce('API key', config.tenants, ({ apiKeySha256 }) => apiKeySha256),
+    clusterTokens: new Map(Object.entries(clusterTokensSchema.parse(JSON.parse(texts.CLUSTER_TOKENS)))),
+    envelopeSecret: texts.ENVELOPE_SECRET,
+    adminToken: texts.ADMIN_TOKEN,
+    fingerprinter: new Fingerprinter(texts.PREFIX_SECRET),
+    bookings: new Bookings(),
+    breaker: new Breaker(),
+    counters: new Counters(),
+    recentLookups: new RecentLookups(),
+    roundTrips: new RoundTrips(),
+    directoryOf: (region) => {
+      const known = regions.get(region)
+      if (!known) return null
+      const { DIRECTORY } = bindings
+      const hint = known.locationHint as DurableObjectLocationHint | undefined
+      const stub: unknown = DIRECTORY.get(
+        DIRECTORY.idFromName(region),
+        hint === undefined ? {} : { locationHint: hint },
+      )
+      return stub as DirectoryRpc & Pick<Fetcher, 'fetch'>
+    },
+    ledgerOf: (tenant) => {
+      const { TENANT_LEDGER } = bindings
+      const stub: unknown = TENANT_LEDGER.get(TENANT_LEDGER.idFromName(tenant))
+      return stub as TenantLedgerRpc
+    },
+  }
+}
+
+function indexOnce<T>(
+  what: string,
+  items: readonly T[],
+  keysOf: (item: T) => readonly string[],
+): Map<string, T> {
+  const index = new Map<string, T>()
+  for (const item of items) {
+    for (const key of keysOf(item)) {
+      if (index.has(key)) throw new Error(`ISOTHERM_CONFIG: a ${what} appears twice`)
+      index.set(key, item)
+    }
+  }
+  return index
+}

@@ -1,0 +1,35 @@
+/** The one place where faults become answers: OpenAI error bodies with the status of the catalogue. */
+import { openAiErrorBody, RouteError } from '../protocol/errors.ts'
+import { REQUEST_ID_HEADER } from '../protocol/receipt.ts'
+
+/** Our own faults are told apart in the log only; they may hold what a caller must not see. */
+export function toRouteError(error: unknown): RouteError {
+  if (error instanceof RouteError) return error
+  logFault(error)
+  return new RouteError('internal', 'The router failed on this request.')
+}
+
+export function failureResponse(
+  error: RouteError,
+  requestId: string,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const { retryAfterMs } = error
+  return Response.json(openAiErrorBody(error), {
+    status: error.kind.status,
+    headers: {
+      ...headers,
+      [REQUEST_ID_HEADER]: requestId,
+      ...(retryAfterMs === null ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) }),
+      ...(error.kind.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
+    },
+  })
+}
+
+/** Where it happened, not what it says: a message may quote a prompt. */
+function logFault(error: unknown): void {
+  const name = error instanceof Error ? error.name : typeof error
+  const frames = error instanceof Error ? (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)) : []
+  // oxlint-disable-next-line no-console -- the console is the platform's log.
+  console.error(`fault ${name}\n${frames.slice(0, 8).join('\n')}`)
+}

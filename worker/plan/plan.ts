@@ -1,0 +1,112 @@
+/**
+ * The decision: candidates -> rules -> price -> an ordered plan with the reason of every rejection. Planning changes
+ * nothing; what is then sent is booked elsewhere.
+ */
+import { choose } from '../../core/choose.ts'
+import type { Policy, Routing } from '../../protocol/edge-config.ts'
+import type { PLAN_REASONS } from '../../protocol/receipt.ts'
+import { believedLoad, matchOf, type Candidate } from './candidate.ts'
+import { assumeFrom, priceCandidate, sumTerms, type PricedCandidate } from './price.ts'
+import { rendezvousRank } from './rendezvous.ts'
+import { hardRules, healthRules } from './rules.ts'
+
+export type PlanReason = (typeof PLAN_REASONS)[number]
+
+/** A prompt of which this share lies in one cluster is a conversation that cluster knows. */
+const KNOWN_SHARE_MIN = 0.5
+/** What leaving costs when the load of the conversation's cluster is not believed: more than any wait. */
+const STAY_WITHOUT_LOAD_MS = 3_600_000
+
+export interface PlanInput {
+  readonly candidates: readonly Candidate[]
+  readonly policy: Policy
+  readonly promptBytes: number
+  readonly routing: Routing
+  /** Where the knowledge in the candidates comes from. */
+  readonly knowledge: 'directory' | 'recent-load' | 'none'
+  readonly stayMarginMs: number
+  /** What `sticky` hashes. */
+  readonly stickyKey: string
+  readonly random: () => number
+}
+
+export interface Plan {
+  /** In the order in which they are tried. */
+  readonly entries: readonly PricedCandidate[]
+  /** Why the first entry leads; null when there is none. */
+  readonly reason: PlanReason | null
+  readonly rejected: readonly { readonly cluster: string; readonly reason: string }[]
+}
+
+export function makePlan(input: PlanInput): Plan {
+  const hard = hardRules(input.policy)
+  const possible = input.candidates.filter((candidate) => hard.every((rule) => rule(candidate) === null))
+  const home = findHome(possible, input.promptBytes)
+  const assumptions = assumeFrom(input.candidates)
+  const priced = new Map(
+    input.candidates.map((candidate) => {
+      const bare = priceCandidate(candidate, input.promptBytes, assumptions)
+      return [candidate, { bare, entry: addStayValue(bare, home, input.stayMarginMs) }] as const
+    }),
+  )
+  const order = orderBy(input, (candidate) => priced.get(candidate)?.entry.terms.totalMs ?? Infinity)
+  const strict = choose(input.candidates, [...hard, ...healthRules(home !== null)], order)
+  // When health leaves nobody, those in doubt are better than a refusal; policy never yields.
+  const choice = strict.ranked.length > 0 ? strict : choose(input.candidates, hard, order)
+  const ranked = choice.ranked.flatMap(({ candidate }) => priced.get(candidate) ?? [])
+  return {
+    entries: ranked.map(({ entry }) => entry),
+    reason: reasonOf(input, ranked, possible),
+    rejected: choice.rejected.map(({ candidate, reason }) => ({ cluster: candidate.config.cluster, reason })),
+  }
+}
+
+interface Home {
+  readonly matchedBytes: number
+  readonly isLoadBelieved: boolean
+}
+
+/** How deep the conversation is known where it is known best; null when no cluster knows most of it. */
+function findHome(candidates: readonly Candidate[], promptBytes: number): Home | null {
+  const matchedBytes = Math.max(0, ...candidates.map((candidate) => matchOf(candidate).bytes))
+  if (matchedBytes < promptBytes * KNOWN_SHARE_MIN || matchedBytes === 0) return null
+  const homes = candidates.filter((candidate) => matchOf(candidate).bytes === matchedBytes)
+  return { matchedBytes, isLoadBelieved: homes.some((candidate) => believedLoad(candidate) !== null) }
+}
+
+/** Leaving the conversation's home is priced above what the other cluster costs by itself. */
+function addStayValue(priced: PricedCandidate, home: Home | null, stayMarginMs: number): PricedCandidate {
+  if (home === null || matchOf(priced.candidate).bytes === home.matchedBytes) return priced
+  const marginMs = home.isLoadBelieved ? stayMarginMs : STAY_WITHOUT_LOAD_MS
+  const { terms } = priced
+  return { ...priced, terms: sumTerms({ ...terms, shadowMs: terms.shadowMs + marginMs }) }
+}
+
+function orderBy(
+  input: PlanInput,
+  priceMs: (candidate: Candidate) => number,
+): (candidate: Candidate) => number {
+  const shuffle = new Map(input.candidates.map((candidate) => [candidate, input.random()]))
+  const orders: Record<Routing, (candidate: Candidate) => number> = {
+    isotherm: priceMs,
+    nearest: ({ rttMs }) => rttMs,
+    sticky: ({ config }) => -rendezvousRank(input.stickyKey, config.cluster),
+    random: (candidate) => shuffle.get(candidate) ?? 0,
+  }
+  return orders[input.routing]
+}
+
+function reasonOf(
+  input: PlanInput,
+  ranked: readonly { readonly bare: PricedCandidate; readonly entry: PricedCandidate }[],
+  possible: readonly Candidate[],
+): PlanReason | null {
+  const [lead, ...others] = ranked
+  if (!lead) return null
+  if (input.routing !== 'isotherm') return `override-${input.routing}`
+  if (input.knowledge !== 'directory') return 'no-directory'
+  if (others.some(({ bare }) => bare.terms.totalMs < lead.bare.terms.totalMs)) return 'stay'
+  if (lead.entry.matchedTokens > 0) return 'warm'
+  const isNearest = possible.every(({ rttMs }) => lead.entry.candidate.rttMs <= rttMs)
+  return isNearest ? 'nearest' : 'least-wait'
+}

@@ -1,0 +1,108 @@
+/** The route of one request, step after step: admit, fingerprint, look up, plan, dispatch, relay. */
+import type { PromptApi } from '../core/prompt-bytes.ts'
+import type { TenantConfig } from '../protocol/edge-config.ts'
+import { RouteError } from '../protocol/errors.ts'
+import { admit, parseBody, readBody, type Admission } from './admit.ts'
+import type { Shipment } from './attempt.ts'
+import { dispatch, expectedReceipt } from './dispatch.ts'
+import type { Edge } from './env.ts'
+import { sha256Hex } from './envelope-seal.ts'
+import { explain } from './explain.ts'
+import { rateHeaders, takeRequest } from './ledger-client.ts'
+import { findEdgeRegion } from './plan/edge-region.ts'
+import { relayStream, relayWhole, type Relay } from './relay.ts'
+import { surveyRoute } from './survey.ts'
+
+/** The paths that are routed, the same at the edge and at an agent. */
+export const API_PATHS: Readonly<Record<string, PromptApi>> = {
+  '/v1/chat/completions': 'chat',
+  '/v1/completions': 'completions',
+}
+
+const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
+
+export interface RouteContext {
+  readonly edge: Edge
+  readonly requestId: string
+  readonly tenant: TenantConfig
+  readonly waitUntil: (work: Promise<void>) => void
+  /** Headers that the answer carries, whatever it is. */
+  readonly headers: Record<string, string>
+}
+
+export async function routeRequest(context: RouteContext, path: string, request: Request): Promise<Response> {
+  const { edge, requestId, tenant } = context
+  const { policy } = tenant
+  const deadlineMs = Date.now() + policy.deadlineMs
+  edge.counters.count('requests')
+  const taking = takeRequest(edge, tenant.tenant, policy)
+  const body = await readBody(request, policy)
+  const verdict = await taking
+  if (verdict !== null && policy.requestsPerMinute !== null) {
+    Object.assign(context.headers, rateHeaders(policy.requestsPerMinute, verdict))
+    if (!verdict.allowed) throw rateLimited(policy.requestsPerMinute, verdict.retryAfterMs)
+  }
+  const admission = admit(tenant, parseBody(body), request.headers)
+  const edgeRegion = edgeRegionOf(edge, request)
+  const survey = await surveyRoute(edge, apiOf(path), admission, edgeRegion)
+  const traceparent = request.headers.get('traceparent')
+  const shipment: Shipment = {
+    path,
+    body,
+    bodySha256: sha256Hex(body),
+    requestId,
+    traceparent: traceparent !== null && TRACEPARENT.test(traceparent) ? traceparent : null,
+    admission,
+    survey,
+    deadlineMs,
+  }
+  const clientLost = new AbortController()
+  const relay: Relay = {
+    requestId,
+    headers: context.headers,
+    expected: expectedReceipt(shipment),
+    counters: edge.counters,
+    clientLost,
+    waitUntil: context.waitUntil,
+  }
+  const delivering = dispatch(edge, shipment, clientLost.signal)
+  return admission.stream ? relayStream(relay, delivering) : relayWhole(relay, delivering)
+}
+
+/** The plan of a request, which is not sent. The body is `{path?, request}` or the request itself. */
+export async function explainRequest(context: RouteContext, request: Request): Promise<Response> {
+  const { edge, requestId, tenant } = context
+  const json = parseBody(await readBody(request, tenant.policy))
+  const { request: inner, path = '/v1/chat/completions' } = json
+  const isWrapped = typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+  const isCompletion = !isWrapped && !('messages' in json) && 'prompt' in json
+  const api = isWrapped ? apiOf(String(path)) : isCompletion ? 'completions' : 'chat'
+  const asked = isWrapped ? (inner as Readonly<Record<string, unknown>>) : json
+  const admission: Admission = admit(tenant, asked, request.headers)
+  const survey = await surveyRoute(edge, api, admission, edgeRegionOf(edge, request))
+  return Response.json(explain(requestId, admission, survey), { headers: { 'x-request-id': requestId } })
+}
+
+function apiOf(path: string): PromptApi {
+  const api = API_PATHS[path]
+  if (!api) {
+    const paths = Object.keys(API_PATHS).join(', ')
+    throw new RouteError('invalid_request', `'path' must be one of ${paths}.`, { param: 'path' })
+  }
+  return api
+}
+
+/** The region of the edge that the request came in at. */
+export function edgeRegionOf(edge: Edge, request: Request): string {
+  const cf = request.cf as { colo?: unknown; continent?: unknown } | undefined
+  return findEdgeRegion(edge.config, { colo: textOf(cf?.colo), continent: textOf(cf?.continent) })
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined
+}
+
+function rateLimited(requestsPerMinute: number, retryAfterMs: number): RouteError {
+  const message = `Rate limit reached: ${requestsPerMinute} requests per minute.`
+  return new RouteError('rate_limit_exceeded', message, { retryAfterMs })
+}

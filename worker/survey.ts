@@ -1,0 +1,68 @@
+/** What the edge knows at this moment, laid out as candidates, and the plan made of it. Dispatch and explain both ask here. */
+import type { PromptApi } from '../core/prompt-bytes.ts'
+import type { ClusterKnowledge } from '../protocol/lookup.ts'
+import type { Admission } from './admit.ts'
+import { askDirectory, type Knowledge } from './directory-client.ts'
+import type { Edge } from './env.ts'
+import type { Fingerprint } from './fingerprint.ts'
+import type { Candidate } from './plan/candidate.ts'
+import { makePlan, type Plan } from './plan/plan.ts'
+
+export interface Survey {
+  readonly edgeRegion: string
+  readonly fingerprint: Fingerprint
+  readonly knowledge: Knowledge['source']
+  readonly plan: Plan
+}
+
+/** Throws `invalid_request` when the body has no prompt. */
+export async function surveyRoute(
+  edge: Edge,
+  api: PromptApi,
+  admission: Admission,
+  edgeRegion: string,
+): Promise<Survey> {
+  const { model, json, shareScope, policy, routing, promptCacheKey } = admission
+  const fingerprint = edge.fingerprinter.fingerprint(api, model, json, shareScope)
+  const { markers, promptBytes } = fingerprint
+  const { source, clusters } = await askDirectory(edge, edgeRegion, { model, markers })
+  const plan = makePlan({
+    candidates: layOutCandidates(edge, edgeRegion, clusters, markers, Date.now()),
+    policy,
+    promptBytes,
+    routing,
+    knowledge: source,
+    stayMarginMs: edge.config.stayMarginMs,
+    stickyKey: promptCacheKey ?? fingerprint.firstMessageKey,
+    random: Math.random,
+  })
+  return { edgeRegion, fingerprint, knowledge: source, plan }
+}
+
+function layOutCandidates(
+  edge: Edge,
+  edgeRegion: string,
+  clusters: readonly ClusterKnowledge[],
+  markers: Uint32Array,
+  nowMs: number,
+): Candidate[] {
+  const known = new Map(clusters.map((knowledge) => [knowledge.cluster, knowledge]))
+  const speculativeBytes = edge.bookings.speculativeBytes(markers, nowMs)
+  const seedsMs = edge.regions.get(edgeRegion)?.rttMs ?? {}
+  return edge.config.clusters.map((config): Candidate => {
+    const { cluster, region } = config
+    const knowledge: ClusterKnowledge = known.get(cluster) ?? { cluster, state: 'unknown' }
+    const rttMs = edge.roundTrips.estimateMs(edgeRegion, cluster, seedsMs[cluster], region === edgeRegion)
+    const load = knowledge.state === 'known' ? knowledge.load : null
+    // A heartbeat heard now left the cluster half a round trip ago and shows what was sent half a round trip before that.
+    const heartbeatMs = knowledge.state === 'known' ? nowMs - knowledge.ageMs - rttMs : 0
+    return {
+      config,
+      knowledge,
+      rttMs,
+      bookedMs: edge.bookings.bookedMs(cluster, heartbeatMs, nowMs) / Math.max(1, load?.endpoints ?? 1),
+      speculativeBytes: speculativeBytes.get(cluster) ?? 0,
+      isBreakerOpen: edge.breaker.isOpen(cluster, nowMs),
+    }
+  })
+}
