@@ -28,6 +28,8 @@ export interface Prompt {
   readonly promptBytes: number
   readonly markers: Uint32Array
   readonly outputTokensMax: number | null
+  /** false: several sequences come of it, and transfer params are good for one only. */
+  readonly isSplittable: boolean
 }
 
 export interface PricedPrompt {
@@ -116,14 +118,17 @@ export class Cluster {
       outputTokensMax: prompt.outputTokensMax ?? OUTPUT_TOKENS_USUAL,
       kvBytesPerToken: prompt.model.kvBytesPerToken,
       blockTokens: index.blockTokens || BLOCK_TOKENS_USUAL,
+      isSplittable: prompt.isSplittable,
     }
     const candidates = this.endpoints.map((endpoint): Candidate => {
       const bytes = guesses.get(endpoint.number) ?? 0
+      // A prompt that is learnt says exactly how many tokens those bytes are.
+      const guessed = bytes <= knownBytes ? Math.min(tokens, ratio.tokens(bytes)) : ratio.tokens(bytes)
       return {
         endpoint,
         load: this.bookings.load(endpoint.number, nowMs),
         runs: index.match(chain, endpoint.number),
-        speculativeTokens: bytes === 0 ? 0 : Math.floor(bytes / ratio.bytesPerToken),
+        speculativeTokens: bytes === 0 ? 0 : guessed - (guessed % size.blockTokens),
         unavailable: tried.has(endpoint.number) ? 'tried' : this.unavailable(endpoint.number),
       }
     })
@@ -151,9 +156,9 @@ export class Cluster {
   }
 
   loads(nowMs: number): ModelLoad[] {
-    const open = this.endpoints.filter(({ number }) => this.unavailable(number) === null)
-    const prefilling = open.filter(({ role }) => role !== 'decode')
-    const loads = (prefilling.length > 0 ? prefilling : open)
+    // Decode endpoints prefill too when that is cheaper, so they count.
+    const loads = this.endpoints
+      .filter(({ number }) => this.unavailable(number) === null)
       .map(({ number }) => this.bookings.load(number, nowMs))
       .toSorted((a, b) => a.backlogMs - b.backlogMs)
     return [...this.#models.values()].map((model) => ({
@@ -167,7 +172,9 @@ export class Cluster {
 
   #makeState(model: string): ModelState {
     const { length } = this.config.endpoints
-    const index: BlockIndex = new BlockIndex(model, length, (block) => ledger.noteBlock(block))
+    const index: BlockIndex = new BlockIndex(model, length, (block, isLoss) =>
+      ledger.noteBlock(block, isLoss),
+    )
     const ledger = new PrefixLedger(index, length)
     return { index, ledger, ratio: new TokenRatio(), speculation: new Speculation() }
   }

@@ -23,7 +23,18 @@ export interface EngineCall {
   readonly silenceMs: number
 }
 
-export type CallFailure = { readonly kind: 'failed'; readonly reason: string } | { readonly kind: 'aborted' }
+/** `status` null: no answer at all. */
+export type CallFailure =
+  | { readonly kind: 'failed'; readonly reason: string; readonly status: number | null }
+  | { readonly kind: 'aborted' }
+
+export interface RelayHooks {
+  /** Our own headers, asked for when the first byte is there. */
+  readonly headers: () => Record<string, string>
+  readonly onChunk: () => void
+  /** For answers that come whole: another body, or null to pass the bytes on as they are. */
+  readonly rewrite: ((answer: unknown) => object | null) | null
+}
 
 export type JsonAnswer =
   | { readonly kind: 'answered'; readonly status: number; readonly body: Buffer }
@@ -66,7 +77,7 @@ export class EngineClient {
       this.#dispatch(call, {
         onStart: (code) => {
           status = code
-          return isRetryable(code) ? `status ${code}` : null
+          return !isRetryable(code)
         },
         onData: (chunk, controller) => {
           bytes += chunk.length
@@ -79,29 +90,37 @@ export class EngineClient {
     })
   }
 
-  /** Passes the answer on; `headers` is asked for our own headers when the first byte is there. */
-  relay(call: EngineCall, res: ServerResponse, headers: () => Record<string, string>): Promise<RelayOutcome> {
+  /** Passes the answer on. */
+  relay(call: EngineCall, res: ServerResponse, hooks: RelayHooks): Promise<RelayOutcome> {
     return new Promise((resolve) => {
       let status = 0
       let received: IncomingHttpHeaders = {}
+      const held: Buffer[] = []
       const begin = () => {
-        if (!res.headersSent) res.writeHead(status, { ...endToEnd(received), ...headers() })
+        if (!res.headersSent) res.writeHead(status, { ...endToEnd(received), ...hooks.headers() })
       }
       this.#dispatch(call, {
         onStart: (code, responseHeaders) => {
           status = code
           received = responseHeaders
-          return isRetryable(code) ? `status ${code}` : null
+          return !isRetryable(code)
         },
         onData: (chunk, controller) => {
+          hooks.onChunk()
+          if (hooks.rewrite) {
+            held.push(chunk)
+            return
+          }
           begin()
           if (res.write(chunk)) return
           controller.pause()
           res.once('drain', () => controller.resume())
         },
         onEnd: () => {
+          const whole = hooks.rewrite ? rewritten(Buffer.concat(held), hooks.rewrite) : null
+          if (whole) received = { ...received, 'content-length': String(whole.length) }
           begin()
-          res.end()
+          res.end(whole)
           resolve({ kind: 'answered', status })
         },
         onFailure: (failure) => {
@@ -129,7 +148,10 @@ export class EngineClient {
       controller?.abort(new Error('call ended'))
     }
     const onAbort = () => fail({ kind: 'aborted' })
-    const silence = setTimeout(() => fail({ kind: 'failed', reason: 'silence' }), call.silenceMs)
+    const silence = setTimeout(
+      () => fail({ kind: 'failed', reason: 'silence', status: null }),
+      call.silenceMs,
+    )
     if (signal.aborted) {
       onAbort()
       return
@@ -153,8 +175,8 @@ export class EngineClient {
         },
         onResponseStart: (started, status, headers) => {
           controller = started
-          const objection = isOver ? null : handler.onStart(status, headers)
-          if (objection !== null) fail({ kind: 'failed', reason: objection })
+          if (!isOver && !handler.onStart(status, headers))
+            fail({ kind: 'failed', reason: `status ${status}`, status })
         },
         onResponseData: (started, chunk) => {
           if (isOver) return
@@ -163,18 +185,27 @@ export class EngineClient {
         },
         onResponseEnd: () => finish(() => handler.onEnd()),
         onResponseError: (_, error) =>
-          finish(() => handler.onFailure({ kind: 'failed', reason: describe(error) })),
+          finish(() => handler.onFailure({ kind: 'failed', reason: describe(error), status: null })),
       },
     )
   }
 }
 
 interface CallHandler {
-  /** Returns why the answer is of no use, or null. */
-  onStart(status: number, headers: IncomingHttpHeaders): string | null
+  /** Whether the answer is of use. */
+  onStart(status: number, headers: IncomingHttpHeaders): boolean
   onData(chunk: Buffer, controller: Dispatcher.DispatchController): void
   onEnd(): void
   onFailure(failure: CallFailure): void
+}
+
+function rewritten(bytes: Buffer, rewrite: (answer: unknown) => object | null): Buffer {
+  try {
+    const answer = rewrite(JSON.parse(bytes.toString('utf8')))
+    return answer ? Buffer.from(JSON.stringify(answer)) : bytes
+  } catch {
+    return bytes
+  }
 }
 
 /** The engine's headers that concern the caller; the connection's own stay behind. */

@@ -69,6 +69,7 @@ export class EventSubscriber {
     this.#stopped = true
     this.#socket.close()
     await this.#running
+    await this.#work
   }
 
   #onConnect(): void {
@@ -78,7 +79,6 @@ export class EventSubscriber {
     if (!isFirst) this.#fence('reconnected')
     this.#mustResync = true
     // An idle engine sends nothing, so the replay does not wait for a message.
-    this.#running = this.#running.then(() => undefined)
     void this.#serialize(() => this.#resync())
   }
 

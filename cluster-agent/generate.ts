@@ -2,6 +2,7 @@
  * One request through the cluster: choose a pair of endpoints, book it, prefill leg, decode leg, stream. Before the first
  * byte a failure moves on to the next choice with a new prefill; transfer params are never used twice.
  */
+import { randomBytes } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
 import type { PromptApi } from '../core/prompt-bytes.ts'
@@ -10,7 +11,13 @@ import { AGENT_ROUTE_HEADER } from '../protocol/receipt.ts'
 import type { Cluster, Prompt } from './cluster.ts'
 import { EngineClient } from './engine-client.ts'
 import { engineBody, type ClientBody } from './handoff/engine-body.ts'
-import { parseTransferParams, prefillBody, type JsonObject, type TransferParams } from './handoff/nixl.ts'
+import {
+  correctUsage,
+  parseTransferParams,
+  prefillBody,
+  type JsonObject,
+  type TransferParams,
+} from './handoff/nixl.ts'
 import type { Health } from './health.ts'
 import type { Learner } from './learner.ts'
 import { predictedMs, selectPair, type Pair } from './routing/select.ts'
@@ -32,6 +39,8 @@ export interface GenerateRequest {
 
 /** Choices tried for one request; each failure takes an endpoint out. */
 export const CHOICES_MAX = 8
+/** Engines that may answer one request with a fault before it is taken to be the request's own. */
+const FAULTS_MAX = 3
 
 type Step = 'answered' | 'left' | 'next'
 
@@ -58,7 +67,9 @@ export class Generation {
   async serve(request: GenerateRequest, res: ServerResponse): Promise<void> {
     const { model, markers } = request.prompt
     const tried = new Set<number>()
-    for (let choice = 1; choice <= CHOICES_MAX; choice++) {
+    /** Endpoints that answered with a fault of their own; whether it is theirs or the request's shows later. */
+    const faulty: number[] = []
+    for (let choice = 1; choice <= CHOICES_MAX && faulty.length < FAULTS_MAX; choice++) {
       const nowMs = performance.now()
       const { size, candidates } = this.#cluster.price(request.prompt, nowMs, tried)
       const [best] = selectPair(candidates, size).ranked
@@ -72,14 +83,16 @@ export class Generation {
         const { api, cacheSalt } = request
         this.#learner.offer({ api, model, body: request.body.json, markers, cacheSalt })
       }
-      const attempt = new Attempt(this.#cluster, pair, `${request.requestId}-${choice}`, tokens, nowMs)
+      const attempt = new Attempt(this.#cluster, pair, request.requestId, tokens, nowMs)
       try {
-        const step = await this.#run(attempt, request, size.promptTokens, res, tried)
+        const step = await this.#run(attempt, request, size.promptTokens, res, tried, faulty)
+        if (step === 'answered') for (const endpoint of faulty) this.#health.noteFailure(endpoint, 'faults')
         if (step !== 'next') return
       } finally {
         attempt.release()
       }
     }
+    if (faulty.length > 0) throw new RouteError('upstream_failed', 'The engines failed on this request.')
     throw new RouteError('no_endpoint', 'No engine of this cluster can answer the request now.')
   }
 
@@ -89,6 +102,7 @@ export class Generation {
     promptTokens: number,
     res: ServerResponse,
     tried: Set<number>,
+    faulty: number[],
   ): Promise<Step> {
     const { pair } = attempt
     const prefill = pair.prefill.endpoint.number
@@ -99,7 +113,7 @@ export class Generation {
       const leg = JSON.stringify({ ...prefillBody(request.body.json), ...salt })
       const answer = await this.#client(prefill).post(this.#call(attempt, request, Buffer.from(leg)))
       if (answer.kind === 'aborted') return 'left'
-      if (answer.kind === 'failed') return this.#giveUp(prefill, answer.reason, tried)
+      if (answer.kind === 'failed') return this.#giveUp(prefill, answer, tried, faulty)
       if (answer.status >= 400) {
         res.writeHead(answer.status, { 'content-type': 'application/json' }).end(answer.body)
         return 'answered'
@@ -115,12 +129,16 @@ export class Generation {
     const fields: JsonObject = { ...salt, kv_transfer_params: params?.verbatim ?? null }
     const { head, tail } = engineBody(request.body, fields)
     const body = head ? Buffer.concat([head, Buffer.from(tail)]) : Buffer.from(tail)
-    const outcome = await this.#client(decode).relay(this.#call(attempt, request, body), res, () => {
-      attempt.releasePrefill()
-      return { [AGENT_ROUTE_HEADER]: this.#route(pair, promptTokens, request) }
+    const outcome = await this.#client(decode).relay(this.#call(attempt, request, body), res, {
+      headers: () => {
+        attempt.releasePrefill()
+        return { [AGENT_ROUTE_HEADER]: this.#route(pair, promptTokens, request) }
+      },
+      onChunk: () => attempt.renew(),
+      rewrite: request.stream || !params ? null : (answer) => correctUsage(answer, params),
     })
     if (outcome.kind === 'aborted') return 'left'
-    if (outcome.kind === 'failed') return this.#giveUp(decode, outcome.reason, tried)
+    if (outcome.kind === 'failed') return this.#giveUp(decode, outcome, tried, faulty)
     if (outcome.kind === 'broken') {
       this.#health.noteFailure(decode, outcome.reason)
       endBroken(request, res)
@@ -134,9 +152,19 @@ export class Generation {
     return client
   }
 
-  #giveUp(endpoint: number, reason: string, tried: Set<number>): Step {
+  /**
+   * A dead or silent engine is out for everybody. One that answers with a fault may be right about the request: it is out
+   * for others only when another engine answers the same request.
+   */
+  #giveUp(
+    endpoint: number,
+    { reason, status }: { reason: string; status: number | null },
+    tried: Set<number>,
+    faulty: number[],
+  ): Step {
     tried.add(endpoint)
-    this.#health.noteFailure(endpoint, reason)
+    if (status === null) this.#health.noteFailure(endpoint, reason)
+    else faulty.push(endpoint)
     return 'next'
   }
 
@@ -169,8 +197,10 @@ class Attempt {
   readonly #cluster: Cluster
   #isPrefilling = true
 
-  constructor(cluster: Cluster, pair: Pair, id: string, tokens: number, nowMs: number) {
+  constructor(cluster: Cluster, pair: Pair, requestId: string, tokens: number, nowMs: number) {
     this.pair = pair
+    // Callers may give two requests one id, and a request that moves on needs another.
+    const id = `${requestId}-${randomBytes(4).toString('hex')}`
     this.id = id
     this.#cluster = cluster
     const prefill = pair.prefill.endpoint.number
@@ -179,6 +209,11 @@ class Attempt {
     // On one endpoint the sequence keeps the space that its prompt took.
     cluster.bookings.bookPrefill(prefill, id, ms, prefill === decode ? 0 : tokens, nowMs)
     cluster.bookings.bookDecode(decode, id, tokens, nowMs)
+  }
+
+  /** A token came: the sequence is alive. */
+  renew(): void {
+    this.#cluster.bookings.renewDecode(this.pair.decode.endpoint.number, this.id, performance.now())
   }
 
   releasePrefill(): void {
@@ -200,7 +235,8 @@ function endBroken({ stream }: GenerateRequest, res: ServerResponse): void {
     return
   }
   const error = new RouteError('upstream_failed', 'The engine ended before the answer was complete.')
-  res.end(`data: ${JSON.stringify(openAiErrorBody(error))}\n\ndata: [DONE]\n\n`)
+  // The blank line ends an event that was cut in the middle.
+  res.end(`\n\ndata: ${JSON.stringify(openAiErrorBody(error))}\n\ndata: [DONE]\n\n`)
 }
 
 function parseJson(bytes: Buffer): unknown {

@@ -51,7 +51,7 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
         api,
         path,
         requestId: envelope?.requestId ?? requestIdOf(req),
-        prompt: envelope ? fromEnvelope(envelope) : fromBody(api, body.json, keys.prefixKey),
+        prompt: envelope ? fromEnvelope(envelope, body.json) : fromBody(api, body.json, keys.prefixKey),
         body,
         cacheSalt: keys.cacheSalt,
         stream: body.json['stream'] === true,
@@ -62,10 +62,19 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
     )
   }
 
-  function fromEnvelope({ model, markers, promptBytes, outputTokensMax }: Envelope): Prompt {
+  function fromEnvelope(
+    { model, markers, promptBytes, outputTokensMax }: Envelope,
+    json: JsonObject,
+  ): Prompt {
     const decoded = markersFromText(markers)
     if (!decoded) throw new RouteError('forbidden', 'The envelope is of another version.')
-    return { model: knownModel(model), promptBytes, markers: decoded, outputTokensMax }
+    return {
+      model: knownModel(model),
+      promptBytes,
+      markers: decoded,
+      outputTokensMax,
+      isSplittable: isSingle(json),
+    }
   }
 
   function fromBody(api: PromptApi, json: JsonObject, key: Parameters<typeof prefixMarkers>[2]): Prompt {
@@ -79,6 +88,7 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
       promptBytes: bytes.length,
       markers: prefixMarkers(bytes, messageEnds, key),
       outputTokensMax: Number.isInteger(outputTokensMax) && outputTokensMax > 0 ? outputTokensMax : null,
+      isSplittable: isSingle(json),
     }
   }
 
@@ -103,6 +113,13 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
   })
   server.keepAliveTimeout = KEEP_ALIVE_MS
   return server
+}
+
+/** Whether one sequence comes of the request. */
+function isSingle({ n, best_of, prompt, use_beam_search }: JsonObject): boolean {
+  const isOne = (value: unknown) => value === undefined || value === null || value === 1
+  const prompts = Array.isArray(prompt) && typeof prompt[0] !== 'number' ? prompt.length : 1
+  return isOne(n) && isOne(best_of) && use_beam_search !== true && prompts === 1
 }
 
 /** The one place where faults become answers. */

@@ -2,8 +2,9 @@
  * 4,096 pronounceable words, two syllables each, for synthetic prompts: the tokenizer of the simulated model has each of
  * them as one token, real tokenizers need one to three.
  */
-const CONSONANTS = 'bdfghjklmnprstvz'
-const VOWELS = 'aeio'
+/** Chosen so that common rude words cannot come out. */
+export const CONSONANTS = 'bdfghjklmnrstvwy'
+export const VOWELS = 'aeio'
 
 export const SYLLABLES: readonly string[] = [...CONSONANTS].flatMap((c) => [...VOWELS].map((v) => c + v))
 export const SYNTHETIC_WORDS = SYLLABLES.length ** 2

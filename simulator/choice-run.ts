@@ -33,7 +33,13 @@ export class ChoiceRun implements TokenSink {
   private isRunning = false
   private hasSpoken = false
 
-  constructor(host: EngineHost, request: GenerationRequest, prompt: Uint32Array, index: number, speak: Speak) {
+  constructor(
+    host: EngineHost,
+    request: GenerationRequest,
+    prompt: Uint32Array,
+    index: number,
+    speak: Speak,
+  ) {
     this.host = host
     this.request = request
     this.prompt = prompt
@@ -41,7 +47,8 @@ export class ChoiceRun implements TokenSink {
     this.speak = speak
     this.stopText = new StopText(request.stops)
     const { streamInterval, speed } = host.options
-    const interval = request.streamInterval ?? streamInterval ?? Math.min(Math.ceil(speed), STREAM_INTERVAL_MAX)
+    const interval =
+      request.streamInterval ?? streamInterval ?? Math.min(Math.ceil(speed), STREAM_INTERVAL_MAX)
     this.interval = request.isStream ? Math.max(interval, 1) : Infinity
   }
 

@@ -26,7 +26,9 @@ export const engineOptionsSchema = z.object({
     .int()
     .positive()
     .optional()
-    .describe('Tokens of one stream chunk; by default the speed, at most 4, so that chunks come at a real pace'),
+    .describe(
+      'Tokens of one stream chunk; by default the speed, at most 4, so that chunks come at a real pace',
+    ),
 })
 export type EngineOptions = z.infer<typeof engineOptionsSchema>
 

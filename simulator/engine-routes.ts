@@ -88,7 +88,11 @@ async function generation(
 }
 
 /** The parsed body; undefined when an error was sent, or the client left. */
-async function readJson(host: EngineHost, request: IncomingMessage, response: ServerResponse): Promise<unknown> {
+async function readJson(
+  host: EngineHost,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<unknown> {
   const { version } = host.options
   let text = ''
   try {
@@ -122,7 +126,8 @@ async function tokenize(host: EngineHost, request: IncomingMessage, response: Se
     return
   }
   const { input, addGenerationPrompt, returnsTokenStrings } = read.request
-  const text = typeof input === 'string' ? input : renderChat(input.messages, input.tools, addGenerationPrompt)
+  const text =
+    typeof input === 'string' ? input : renderChat(input.messages, input.tools, addGenerationPrompt)
   const tokens = Array.from(encode(text))
   sendJson(response, 200, {
     count: tokens.length,
@@ -132,7 +137,11 @@ async function tokenize(host: EngineHost, request: IncomingMessage, response: Se
   })
 }
 
-async function detokenize(host: EngineHost, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function detokenize(
+  host: EngineHost,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const { model, version } = host.options
   const body = await readJson(host, request, response)
   if (body === undefined) return
@@ -146,7 +155,11 @@ function empty(_host: EngineHost, _request: IncomingMessage, response: ServerRes
 }
 
 function models(host: EngineHost, _request: IncomingMessage, response: ServerResponse): void {
-  sendJson(response, 200, modelsBody(host.options.model, host.contextTokensMax, Math.floor(Date.now() / 1000)))
+  sendJson(
+    response,
+    200,
+    modelsBody(host.options.model, host.contextTokensMax, Math.floor(Date.now() / 1000)),
+  )
 }
 
 function eventSources(host: EngineHost, _request: IncomingMessage, response: ServerResponse): void {

@@ -8,20 +8,14 @@ import { ChoiceRun } from './choice-run.ts'
 import type { EngineHost } from './engine-options.ts'
 import { openStream, sendError, sendJson } from './http-answer.ts'
 import { answerSeed, choiceSeed, garbageSeed } from './model/answer.ts'
-import { renderChat } from './model/chat-template.ts'
-import { encode } from './model/encode.ts'
-import { VOCABULARY_TOKENS } from './model/vocabulary.ts'
-import { pullTransfer } from './transfer-channel.ts'
+import { notifyTransfer, pullTransfer } from './transfer-channel.ts'
 import { answerBody, type AnswerHead } from './wire/answer-body.ts'
 import { badRequest, engineBusy, internalError, type ErrorAnswer } from './wire/errors.ts'
-import type { GenerationRequest, Prompt } from './wire/generation-request.ts'
-import { checkLength, checkVocabulary } from './wire/request-checks.ts'
+import type { GenerationRequest } from './wire/generation-request.ts'
+import { promptTokens } from './wire/prompt-tokens.ts'
 import { ChunkWriter, errorEvent } from './wire/stream-chunk.ts'
-import { readPromptTokens, readTransferParams, transferParams, type TransferRole } from './wire/transfer-params.ts'
+import { readTransferParams, transferParams, type TransferRole } from './wire/transfer-params.ts'
 import type { Usage } from './wire/usage.ts'
-
-/** A special token has 13 characters: longer text has more tokens than this for certain. */
-const CHARACTERS_PER_TOKEN_MAX = 13
 
 /** Answers `request`; the response may already be closed, then nothing happens. */
 export async function generate(
@@ -36,7 +30,7 @@ export async function generate(
     sendError(response, badRequest(`data_parallel_rank ${rank} is out of range [0, 1).`))
     return
   }
-  const read = readPrompts(host, request)
+  const read = promptTokens(request, host.contextTokensMax, host.options.version)
   if ('status' in read) {
     sendError(response, read)
     return
@@ -48,29 +42,6 @@ export async function generate(
   response.once('close', () => generation.onClose())
   host.load++
   await generation.start(role)
-}
-
-function readPrompts(host: EngineHost, request: GenerationRequest): Uint32Array[] | ErrorAnswer {
-  const { contextTokensMax, options } = host
-  const exact = request.api === 'chat' ? readPromptTokens(request.transfer, options.version) : null
-  const chat = (): Prompt => renderChat(request.messages, request.tools, request.addGenerationPrompt)
-  const prompts = request.api === 'completions' ? request.prompts : [exact ?? chat()]
-  const tokenised: Uint32Array[] = []
-  for (const prompt of prompts) {
-    const isText = typeof prompt === 'string'
-    if (!isText) {
-      const fault = checkVocabulary(prompt, VOCABULARY_TOKENS)
-      if (fault !== null) return fault
-    }
-    const isHopeless = isText && prompt.length > (contextTokensMax + 1) * CHARACTERS_PER_TOKEN_MAX
-    const tokens = isText ? encode(isHopeless ? '' : prompt) : Uint32Array.from(prompt)
-    const count = isHopeless ? contextTokensMax + 1 : tokens.length
-    const fault = checkLength(count, prompt, request.maxTokens, contextTokensMax, options.version)
-    if (fault !== null) return fault
-    if (count === 0) return badRequest('The decoder prompt cannot be empty')
-    tokenised.push(tokens)
-  }
-  return tokenised
 }
 
 function requestId({ api, requestId }: GenerationRequest, incoming: IncomingMessage): string {
@@ -120,7 +91,10 @@ class Generation {
     const [prompt] = this.prompts
     if (role.kind === 'consumer' && prompt !== undefined) {
       const verdict = await pullTransfer(role.source, this.head.version, answerSeed(prompt))
-      if (this.isClosed) return
+      if (this.isClosed) {
+        notifyTransfer(role.source, this.head.version, 'end')
+        return
+      }
       if (verdict === 'unreachable') {
         this.host.engine.core.counters.finished.error++
         this.fail(internalError())
@@ -131,6 +105,7 @@ class Generation {
     }
     if (!this.submitAll(seedOf)) {
       for (const choice of this.choices) choice.cancel()
+      if (role.kind === 'consumer') notifyTransfer(role.source, this.head.version, 'end')
       this.fail(engineBusy())
       return
     }

@@ -18,7 +18,12 @@ export function sendJson(response: ServerResponse, status: number, body: unknown
   sendText(response, status, 'application/json', JSON.stringify(body))
 }
 
-export function sendText(response: ServerResponse, status: number, contentType: string | null, text: string): void {
+export function sendText(
+  response: ServerResponse,
+  status: number,
+  contentType: string | null,
+  text: string,
+): void {
   if (response.headersSent || response.destroyed) return
   if (contentType !== null) response.setHeader('content-type', contentType)
   response.writeHead(status, { 'content-length': Buffer.byteLength(text) }).end(text)

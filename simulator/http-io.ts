@@ -18,7 +18,7 @@ export async function readBody(request: IncomingMessage, bytesMax: number): Prom
   return Buffer.concat(chunks).toString('utf8')
 }
 
-const LISTEN_MS_MAX = 3000
+const LISTEN_MS_MAX = 1000
 const LISTEN_RETRY_MS = 50
 
 /** Listens, or says which port is taken. Tries for a while: a killed predecessor may still be going. */
@@ -37,11 +37,15 @@ export async function listen(server: Server, host: string, port: number): Promis
 
 function tryListen(server: Server, host: string, port: number): Promise<NodeJS.ErrnoException | null> {
   return new Promise((resolve) => {
-    const onError = (error: NodeJS.ErrnoException) => resolve(error)
-    server.once('error', onError)
-    server.listen(port, host, () => {
+    const onError = (error: NodeJS.ErrnoException) => {
+      server.off('listening', onListening)
+      resolve(error)
+    }
+    const onListening = () => {
       server.off('error', onError)
       resolve(null)
-    })
+    }
+    server.once('error', onError).once('listening', onListening)
+    server.listen(port, host)
   })
 }

@@ -15,7 +15,7 @@ export const BUFFER_STEPS = 10_000
 const BUFFER_BYTES_MAX = 64 << 20
 const SEND_QUEUE_MAX = 100_000
 /** A killed engine's sockets go away in the background: its successor tries the same port for this long. */
-const BIND_MS_MAX = 3000
+const BIND_MS_MAX = 1000
 const BIND_RETRY_MS = 50
 
 export interface KvPublisherOptions {

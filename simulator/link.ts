@@ -54,7 +54,11 @@ class Link implements RunningLink {
     return new Promise((resolve, reject) => {
       this.server.once('error', (error: NodeJS.ErrnoException) => {
         const isTaken = error.code === 'EADDRINUSE'
-        reject(isTaken ? new Error(`cannot listen on ${host}:${port}: the port is in use`, { cause: error }) : error)
+        reject(
+          isTaken
+            ? new Error(`cannot listen on ${host}:${port}: the port is in use`, { cause: error })
+            : error,
+        )
       })
       this.server.listen(port, host, () => {
         this.port = (this.server.address() as AddressInfo).port
@@ -100,7 +104,10 @@ class Connection {
   constructor(link: Link, client: Socket, target: Socket, onGone: () => void) {
     const openMs = performance.now() + link.rttMs
     this.sockets = [client, target]
-    this.directions = [new Direction(link, client, target, openMs), new Direction(link, target, client, openMs)]
+    this.directions = [
+      new Direction(link, client, target, openMs),
+      new Direction(link, target, client, openMs),
+    ]
     let closed = 0
     for (const socket of this.sockets) {
       socket.on('error', () => undefined)

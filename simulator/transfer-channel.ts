@@ -39,7 +39,11 @@ export interface TransferChannel {
 }
 
 /** Listens for decode engines. */
-export async function startTransferChannel(host: string, port: number, owner: TransferHost): Promise<TransferChannel> {
+export async function startTransferChannel(
+  host: string,
+  port: number,
+  owner: TransferHost,
+): Promise<TransferChannel> {
   const server: Server = createServer((request, response) => {
     void readBody(request, BODY_BYTES_MAX)
       .then((text) => answer(owner, callSchema.parse(JSON.parse(text))))
@@ -59,7 +63,8 @@ export async function startTransferChannel(host: string, port: number, owner: Tr
 function answer(owner: TransferHost, call: TransferCall): { status: number; body: object } {
   if (call.engineId !== owner.engineId) return { status: 404, body: {} }
   if (call.version !== owner.version) return { status: 409, body: {} }
-  if (call.action === 'pull') return { status: 200, body: { verdict: owner.pull(call.requestId, call.blockIds, call.seed) } }
+  if (call.action === 'pull')
+    return { status: 200, body: { verdict: owner.pull(call.requestId, call.blockIds, call.seed) } }
   if (call.action === 'renew') owner.renew(call.requestId)
   else owner.end(call.requestId)
   return { status: 200, body: {} }

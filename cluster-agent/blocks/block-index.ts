@@ -21,6 +21,8 @@ interface Entry {
 interface EndpointState {
   readonly entries: Map<EngineHash, Entry>
   readonly orphans: OrphanStore
+  /** The one KV group that is indexed: the first dense one. Every group announces the same hashes. */
+  group: number | null
 }
 
 export interface IndexCounts {
@@ -35,20 +37,25 @@ export class BlockIndex {
   readonly #model: string
   readonly #residency: Residency
   readonly #endpoints: EndpointState[]
-  readonly #onChange: (block: Block) => void
+  readonly #onChange: (block: Block, isLoss: boolean) => void
   #applied = 0
   #ignored = 0
   /** Block size of the events seen last, in tokens; 0 before the first. */
   #blockTokens = 0
 
-  /** `onChange` hears of every block that came to or left any tier of any endpoint. */
-  constructor(model: string, endpoints: number, onChange: (block: Block) => void = () => undefined) {
+  /** `onChange` hears of every block that came to or left (`isLoss`) a tier of an endpoint. */
+  constructor(
+    model: string,
+    endpoints: number,
+    onChange: (block: Block, isLoss: boolean) => void = () => undefined,
+  ) {
     this.#model = model
     this.#residency = new Residency(endpoints)
     this.#onChange = onChange
     this.#endpoints = Array.from({ length: endpoints }, () => ({
       entries: new Map(),
       orphans: new OrphanStore(),
+      group: null,
     }))
   }
 
@@ -88,9 +95,12 @@ export class BlockIndex {
     const state = this.#endpoints[endpoint]
     if (!state) return
     this.#applied++
-    if (event.kind === 'cleared') this.#clearTier(state, endpoint, TIERS[0].number)
-    else if (event.kind === 'removed') this.#remove(state, endpoint, event)
-    else this.#store(state, endpoint, event)
+    if (event.kind === 'cleared') {
+      this.#clearTier(state, endpoint, TIERS[0].number)
+      state.orphans.clear()
+    }
+    if (event.kind === 'removed') this.#remove(state, endpoint, event)
+    if (event.kind === 'stored') this.#store(state, endpoint, event)
   }
 
   /** Forgets everything about an endpoint: it is another process now, or gone. */
@@ -99,11 +109,14 @@ export class BlockIndex {
     if (!state) return
     for (const tier of TIERS) this.#clearTier(state, endpoint, tier.number)
     state.orphans.clear()
+    state.group = null
   }
 
   #store(state: EndpointState, endpoint: number, event: StoredEvent): void {
     const tier = tierByMedium(event.medium)
-    if (!tier || (event.groupKind !== null && !DENSE_KINDS.has(event.groupKind))) {
+    const isDense = event.groupKind === null || DENSE_KINDS.has(event.groupKind)
+    if (isDense) state.group ??= event.group
+    if (!tier || !isDense || event.group !== state.group) {
       this.#ignored++
       return
     }
@@ -159,10 +172,11 @@ export class BlockIndex {
       this.table.retain(block)
     }
     entry.copies[tier] = Math.min((entry.copies[tier] ?? 0) + 1, 0xffff)
-    if (this.#residency.set(block, endpoint, tier, true)) this.#onChange(block)
+    if (this.#residency.set(block, endpoint, tier, true)) this.#onChange(block, false)
   }
 
   #remove(state: EndpointState, endpoint: number, event: RemovedEvent): void {
+    if (event.group !== (state.group ?? event.group)) return
     const tier = tierByMedium(event.medium)
     for (const hash of event.hashes) {
       const entry = state.entries.get(hash)
@@ -184,7 +198,7 @@ export class BlockIndex {
   }
 
   #leaveTier(state: EndpointState, endpoint: number, hash: EngineHash, entry: Entry, tier: number): void {
-    if (this.#residency.set(entry.block, endpoint, tier, false)) this.#onChange(entry.block)
+    if (this.#residency.set(entry.block, endpoint, tier, false)) this.#onChange(entry.block, true)
     if (entry.copies.every((copies) => copies === 0)) {
       state.entries.delete(hash)
       this.table.release(entry.block)
@@ -195,7 +209,7 @@ export class BlockIndex {
     for (const tier of TIERS) {
       if ((entry.copies[tier.number] ?? 0) === 0) continue
       entry.copies[tier.number] = 0
-      if (this.#residency.set(entry.block, endpoint, tier.number, false)) this.#onChange(entry.block)
+      if (this.#residency.set(entry.block, endpoint, tier.number, false)) this.#onChange(entry.block, true)
     }
     state.entries.delete(hash)
     this.table.release(entry.block)

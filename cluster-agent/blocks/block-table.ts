@@ -24,6 +24,10 @@ export class BlockTable {
   #parents = new Int32Array(CAPACITY_MIN).fill(NO_BLOCK)
   #depths = new Uint32Array(CAPACITY_MIN)
   #retains = new Uint32Array(CAPACITY_MIN)
+  /** Children of a block: its first, and each child's neighbours. */
+  #firstChild = new Int32Array(CAPACITY_MIN).fill(NO_BLOCK)
+  #next = new Int32Array(CAPACITY_MIN).fill(NO_BLOCK)
+  #previous = new Int32Array(CAPACITY_MIN).fill(NO_BLOCK)
   readonly #free: Block[] = []
   #used = 0
 
@@ -38,6 +42,14 @@ export class BlockTable {
 
   parent(block: Block): Block {
     return this.#parents[block] ?? NO_BLOCK
+  }
+
+  firstChild(block: Block): Block {
+    return this.#firstChild[block] ?? NO_BLOCK
+  }
+
+  nextSibling(block: Block): Block {
+    return this.#next[block] ?? NO_BLOCK
   }
 
   /** Position in its chain, from 1. */
@@ -82,6 +94,7 @@ export class BlockTable {
       const parent = this.parent(at)
       const key = mapKey(this.#keysLo[at] ?? 0, this.#keysHi[at] ?? 0)
       if (this.#byKey.get(key) === at) this.#byKey.delete(key)
+      this.#unlink(at, parent)
       this.#parents[at] = NO_BLOCK
       this.#free.push(at)
       at = parent
@@ -115,8 +128,29 @@ export class BlockTable {
     this.#depths[block] = parent === NO_BLOCK ? 1 : this.depth(parent) + 1
     this.#retains[block] = 0
     this.#byKey.set(key, block)
-    if (parent !== NO_BLOCK) this.retain(parent)
+    if (parent !== NO_BLOCK) {
+      this.retain(parent)
+      this.#link(block, parent)
+    }
     return block
+  }
+
+  #link(block: Block, parent: Block): void {
+    const first = this.firstChild(parent)
+    this.#next[block] = first
+    this.#previous[block] = NO_BLOCK
+    if (first !== NO_BLOCK) this.#previous[first] = block
+    this.#firstChild[parent] = block
+  }
+
+  #unlink(block: Block, parent: Block): void {
+    const next = this.nextSibling(block)
+    const previous = this.#previous[block] ?? NO_BLOCK
+    if (next !== NO_BLOCK) this.#previous[next] = previous
+    if (previous !== NO_BLOCK) this.#next[previous] = next
+    else if (parent !== NO_BLOCK) this.#firstChild[parent] = next
+    this.#next[block] = NO_BLOCK
+    this.#previous[block] = NO_BLOCK
   }
 
   #grow(): void {
@@ -126,6 +160,9 @@ export class BlockTable {
     this.#depths = grown(this.#depths, new Uint32Array(capacity))
     this.#retains = grown(this.#retains, new Uint32Array(capacity))
     this.#parents = grown(this.#parents, new Int32Array(capacity).fill(NO_BLOCK))
+    this.#firstChild = grown(this.#firstChild, new Int32Array(capacity).fill(NO_BLOCK))
+    this.#next = grown(this.#next, new Int32Array(capacity).fill(NO_BLOCK))
+    this.#previous = grown(this.#previous, new Int32Array(capacity).fill(NO_BLOCK))
   }
 }
 

@@ -8,6 +8,8 @@ export type JsonObject = Readonly<Record<string, unknown>>
 /** What a prefill engine says about the KV that it holds for a decode engine. Opaque but for what must be there. */
 export interface TransferParams {
   readonly verbatim: JsonObject
+  /** `usage.prompt_tokens_details` of the prefill leg: what was really cached. */
+  readonly cachedDetails: unknown
 }
 
 const PREFILL_PARAMS = {
@@ -46,7 +48,25 @@ export function parseTransferParams(answer: unknown): TransferParams | null {
     isPort(params['remote_port']) &&
     Array.isArray(params['remote_block_ids']) &&
     params['remote_block_ids'].length > 0
-  return isComplete ? { verbatim: params } : null
+  if (!isComplete) return null
+  const usage = isObject(answer) ? answer['usage'] : null
+  return {
+    verbatim: params,
+    cachedDetails: isObject(usage) ? (usage['prompt_tokens_details'] ?? null) : null,
+  }
+}
+
+/**
+ * A decode engine before 0.31 does not know what the prefill engine had cached and counts the whole transfer as cached.
+ * Newer ones take it from the params. Gives the answer with the prefill leg's own figures, or null when it needs none.
+ */
+export function correctUsage(
+  answer: unknown,
+  { verbatim, cachedDetails }: TransferParams,
+): JsonObject | null {
+  if ('remote_prefill_cached_tokens' in verbatim || !isObject(answer) || !isObject(answer['usage']))
+    return null
+  return { ...answer, usage: { ...answer['usage'], prompt_tokens_details: cachedDetails } }
 }
 
 function isText(value: unknown): boolean {

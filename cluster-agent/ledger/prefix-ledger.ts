@@ -37,6 +37,8 @@ export class PrefixLedger {
   readonly #markers = new Map<number, Marker>()
   readonly #byBlock = new Map<Block, Set<Marker>>()
   readonly #dirty = new Set<Marker>()
+  /** Blocks whose loss has been followed since the last drain: what is behind them is looked at already. */
+  readonly #lost = new Set<Block>()
   /** Markers that left the ledger while a directory believed them resident. */
   readonly #departed: ResidencyChange[] = []
 
@@ -94,14 +96,26 @@ export class PrefixLedger {
     }
   }
 
-  /** A block came to or left a tier: its markers are looked at again by the next `drainChanges`. */
-  noteBlock(block: Block): void {
-    for (const marker of this.#byBlock.get(block) ?? []) this.#dirty.add(marker)
+  /**
+   * A block came to or left a tier: its markers are looked at again by the next `drainChanges`, and, when it left, those
+   * of every block behind it. Engines evict leaves first, so there is rarely anything behind.
+   */
+  noteBlock(block: Block, isLoss: boolean): void {
+    const { table } = this.#index
+    const open = [block]
+    for (let at = open.pop(); at !== undefined; at = open.pop()) {
+      for (const marker of this.#byBlock.get(at) ?? []) this.#dirty.add(marker)
+      if (!isLoss || this.#lost.has(at)) continue
+      this.#lost.add(at)
+      for (let child = table.firstChild(at); child !== NO_BLOCK; child = table.nextSibling(child))
+        open.push(child)
+    }
   }
 
   /** Every marker whose tier in the cluster is another one than the directories were told; at most `limit`. */
   drainChanges(limit: number): ResidencyChange[] {
     const changes = this.#departed.splice(0, limit)
+    this.#lost.clear()
     for (const marker of this.#dirty) {
       if (changes.length >= limit) break
       this.#dirty.delete(marker)

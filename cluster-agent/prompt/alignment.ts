@@ -65,15 +65,16 @@ function findAnchors(rendered: string, segments: readonly TextSegment[]): Anchor
 
 /**
  * How many tokens end at or before a place where the text can be cut without changing how what precedes it is tokenised:
- * just before white space. `tokenEnds` are rising positions in the rendered prompt.
+ * between a word and white space that is itself certain. `tokenEnds` are rising positions in the rendered prompt.
  */
 export function certainTokens(rendered: string, tokenEnds: ArrayLike<number>, position: number): number {
   if (position >= rendered.length) return tokenEnds.length
-  let cut = position
   const stop = Math.max(position - CUT_SEARCH_CHARS, 0)
-  while (cut > stop && !isSpace(rendered.charCodeAt(cut))) cut--
-  if (cut === stop && stop > 0) return 0
-  return countUpTo(tokenEnds, cut)
+  for (let cut = position - 1; cut > stop; cut--) {
+    const isBorder = isSpace(rendered.charCodeAt(cut)) && !isSpace(rendered.charCodeAt(cut - 1))
+    if (isBorder) return countUpTo(tokenEnds, cut)
+  }
+  return 0
 }
 
 /** Elements of a rising list that are at most `value`. */

@@ -1,7 +1,7 @@
 /** Canonical prompt bytes for each token, learnt from the prompts that were tokenised. */
 
 const INITIAL_BYTES_PER_TOKEN = 4
-/** Weight of one long prompt; short ones, where the template's own tokens prevail, weigh less. */
+/** Weight of one long prompt; short ones, where the template's own tokens prevail, weigh less. The first long one sets it. */
 const WEIGHT = 0.05
 const FULL_WEIGHT_TOKENS = 1000
 
@@ -16,8 +16,9 @@ export class TokenRatio {
   learn(bytes: number, tokens: number): void {
     if (tokens <= 0 || bytes <= 0) return
     const ratio = bytes / tokens
-    const weight = this.#isSeeded ? WEIGHT * Math.min(tokens / FULL_WEIGHT_TOKENS, 1) : 1
-    this.#isSeeded = true
+    const share = Math.min(tokens / FULL_WEIGHT_TOKENS, 1)
+    const weight = this.#isSeeded ? WEIGHT * share : share
+    this.#isSeeded ||= share === 1
     this.#bytesPerToken += (ratio - this.#bytesPerToken) * weight
   }
 

@@ -26,6 +26,8 @@ export interface RequestSize {
   readonly outputTokensMax: number
   readonly kvBytesPerToken: number
   readonly blockTokens: number
+  /** false: prefill and decode must be one endpoint. */
+  readonly isSplittable: boolean
 }
 
 export interface Pair {
@@ -65,9 +67,12 @@ export function selectPair(candidates: readonly Candidate[], size: RequestSize):
       prefill !== decode && prefill.endpoint.role === 'decode' ? 'decode-only' : null,
     ({ prefill, decode }) =>
       prefill.endpoint.version === decode.endpoint.version ? null : 'version-mismatch',
-    ({ decode }) => (fits(decode, size) ? null : 'too-long'),
+    ({ prefill, decode }) => (size.isSplittable || prefill === decode ? null : 'several-sequences'),
   ]
-  return choose(pairs, rules, (pair) => predictedMs(pair) + pair.shadowMs + disturbanceMs(pair))
+  const costMs = (pair: Pair) => predictedMs(pair) + pair.shadowMs + disturbanceMs(pair)
+  const fitting = choose(pairs, [...rules, ({ decode }) => (fits(decode, size) ? null : 'too-long')], costMs)
+  // The length is an estimate: when it fits nowhere, an engine that counted says so better than we.
+  return fitting.ranked.length > 0 ? fitting : choose(pairs, rules, costMs)
 }
 
 type PrefillLeg = Pick<Pair, 'queueMs' | 'loadMs' | 'prefillMs' | 'shadowMs' | 'reusedTokens' | 'tier'>

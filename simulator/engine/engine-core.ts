@@ -146,7 +146,7 @@ export class EngineCore {
   private admit(budgetTokens: number, work: StepWork, nowMs: number): void {
     let budget = budgetTokens
     let isBlocked = false
-    for (let i = 0; i < this.waiting.length && budget > 0; ) {
+    for (let i = 0; i < this.waiting.length && budget > 0;) {
       const sequence = this.waiting[i]
       if (sequence === undefined || this.running.length >= this.profile.sequencesMax) return
       const place = this.place(sequence, isBlocked, nowMs)

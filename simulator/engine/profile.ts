@@ -6,7 +6,10 @@ import { z } from 'zod'
 import { prefillLawSchema } from '../../protocol/report.ts'
 
 const decodeLawSchema = z.object({
-  stepMs: z.number().nonnegative().describe('One decode step without any sequence: the pass over the weights'),
+  stepMs: z
+    .number()
+    .nonnegative()
+    .describe('One decode step without any sequence: the pass over the weights'),
   msPerSequence: z.number().nonnegative(),
   msPerContextToken: z.number().nonnegative(),
 })
@@ -17,10 +20,19 @@ export const engineProfileSchema = z.object({
   decode: decodeLawSchema.default({ stepMs: 13, msPerSequence: 0.1, msPerContextToken: 5.6e-5 }),
   blockTokens: z.int().min(1).max(1024).default(16),
   kvTokens: z.int().positive().max(100_000_000).default(307_328).describe('Usable KV space on the GPU'),
-  cpuKvTokens: z.int().nonnegative().max(1_000_000_000).default(2_458_624).describe('DRAM tier; 0 means none'),
+  cpuKvTokens: z
+    .int()
+    .nonnegative()
+    .max(1_000_000_000)
+    .default(2_458_624)
+    .describe('DRAM tier; 0 means none'),
   cpuBytesPerMs: z.number().positive().default(50e6),
   kvBytesPerToken: z.number().positive().default(262_144),
-  batchTokensMax: z.int().positive().default(4096).describe('Tokens of one step: longer prompts go in chunks'),
+  batchTokensMax: z
+    .int()
+    .positive()
+    .default(4096)
+    .describe('Tokens of one step: longer prompts go in chunks'),
   sequencesMax: z.int().positive().max(4096).default(256),
   contextTokensMax: z.int().positive().default(131_072),
   transfer: z

@@ -54,7 +54,8 @@ function decodeUtf8(bytes: readonly number[]): string {
       text += String.fromCharCode(lead)
       continue
     }
-    const length = lead >= 0xc2 && lead <= 0xdf ? 1 : (lead & 0xf0) === 0xe0 ? 2 : lead >= 0xf0 && lead <= 0xf4 ? 3 : 0
+    const length =
+      lead >= 0xc2 && lead <= 0xdf ? 1 : (lead & 0xf0) === 0xe0 ? 2 : lead >= 0xf0 && lead <= 0xf4 ? 3 : 0
     let point = lead & (0x3f >> length)
     let lower = lead === 0xe0 ? 0xa0 : lead === 0xf0 ? 0x90 : 0x80
     let upper = lead === 0xed ? 0x9f : lead === 0xf4 ? 0x8f : 0xbf

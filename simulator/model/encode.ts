@@ -2,21 +2,21 @@
  * Text to token ids of the demo model, the same ids that `tokenizers` gives with `demoTokenizerFiles()`. A word is one
  * table look-up; other lower-case runs are merged pair by pair; everything else is one token a byte.
  */
+import { CONSONANTS, VOWELS } from '../../core/synthetic-words.ts'
 import { PIECE_LETTERS_MAX } from './tokenizer-files.ts'
 import { SPACED_WORD_BASE, SPECIAL_TOKENS, SYLLABLE_BASE, WORD_BASE, specialId } from './vocabulary.ts'
 
 const SPACE = 0x20
 const LETTER_A = 0x61
 const LETTER_Z = 0x7a
-const VOWELS = 4
 const SYLLABLE_COUNT = 64
 const REPLACEMENT = 0xfffd
 
 /** Consonant number of a letter times four, or -1; vowel number of a letter, or -1. */
 const CONSONANT = new Int8Array(128).fill(-1)
 const VOWEL = new Int8Array(128).fill(-1)
-;[...'bdfghjklmnprstvz'].forEach((letter, i) => (CONSONANT[letter.charCodeAt(0)] = i * VOWELS))
-;[...'aeio'].forEach((letter, i) => (VOWEL[letter.charCodeAt(0)] = i))
+;[...CONSONANTS].forEach((letter, i) => (CONSONANT[letter.charCodeAt(0)] = i * VOWELS.length))
+;[...VOWELS].forEach((letter, i) => (VOWEL[letter.charCodeAt(0)] = i))
 
 /** Token ids of `text`. Special tokens written in it count as themselves, as in a rendered template. */
 export function encode(text: string): Uint32Array {
@@ -68,7 +68,14 @@ function encodePlain(text: string, start: number, end: number, out: Uint32Array,
 }
 
 /** A run of lower-case letters, perhaps behind a space. */
-function encodePiece(text: string, from: number, stop: number, isSpaced: boolean, out: Uint32Array, at: number): number {
+function encodePiece(
+  text: string,
+  from: number,
+  stop: number,
+  isSpaced: boolean,
+  out: Uint32Array,
+  at: number,
+): number {
   if (stop - from === 4) {
     const word = wordIndex(text, from)
     if (word >= 0) {

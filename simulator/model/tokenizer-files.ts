@@ -5,13 +5,7 @@
 import { SYLLABLES, SYNTHETIC_WORDS, syntheticWord } from '../../core/synthetic-words.ts'
 import { BYTE_CHARACTERS } from './byte-alphabet.ts'
 import { CHAT_TEMPLATE } from './chat-template.ts'
-import {
-  SPACED_WORD_BASE,
-  SPECIAL_TOKENS,
-  SYLLABLE_BASE,
-  WORD_BASE,
-  specialId,
-} from './vocabulary.ts'
+import { SPACED_WORD_BASE, SPECIAL_TOKENS, SYLLABLE_BASE, WORD_BASE, specialId } from './vocabulary.ts'
 
 /** Letters of one piece: bounds the work of merging it. */
 export const PIECE_LETTERS_MAX = 64
@@ -25,7 +19,10 @@ export interface TokenizerFiles {
 }
 
 export function demoTokenizerFiles(): TokenizerFiles {
-  return { tokenizerJson: JSON.stringify(tokenizer()), tokenizerConfigJson: JSON.stringify(tokenizerConfig()) }
+  return {
+    tokenizerJson: JSON.stringify(tokenizer()),
+    tokenizerConfigJson: JSON.stringify(tokenizerConfig()),
+  }
 }
 
 function tokenizer(): object {

@@ -15,7 +15,12 @@ export interface Issue {
   readonly context?: string
 }
 
-export function errorAnswer(status: number, type: string, message: string, param: string | null = null): ErrorAnswer {
+export function errorAnswer(
+  status: number,
+  type: string,
+  message: string,
+  param: string | null = null,
+): ErrorAnswer {
   return { status, body: { error: { message, type, param, code: status } } }
 }
 
@@ -67,13 +72,18 @@ export function invalidJson(text: string, cause: unknown, version: EngineVersion
 }
 
 /** Up to ten issues, as vLLM truncates them. `route` shows in the trace that 0.23 leaks. */
-export function schemaError(issues: readonly Issue[], route: string, version: EngineVersion): ErrorAnswer {
+export function schemaError(
+  issues: readonly Issue[],
+  route: string,
+  version: EngineVersion,
+  legacyParam: string | null = null,
+): ErrorAnswer {
   const shown = issues.slice(0, 10)
   const texts = shown.map((issue) => (isCurrent(version) ? currentIssue(issue) : legacyIssue(issue)))
   const head = `${issues.length} validation error${issues.length === 1 ? '' : 's'}:\n  ${texts.join('\n  ')}`
   if (!isCurrent(version)) {
     const trace = `\n\n  File "/venv/site-packages/vllm/entrypoints/serve/utils/api_utils.py"\n    POST ${route} [${texts.join(', ')}]`
-    return errorAnswer(400, 'Bad Request', head + trace)
+    return errorAnswer(400, 'Bad Request', head + trace, legacyParam)
   }
   return errorAnswer(400, 'Bad Request', head, shown[0]?.path.join('.') ?? null)
 }

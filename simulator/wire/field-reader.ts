@@ -6,7 +6,7 @@ type Json = Readonly<Record<string, unknown>>
 /** A missing or null field is null; a wrong one is null and an issue. */
 export class FieldReader {
   readonly issues: Issue[] = []
-  private readonly body: Json
+  readonly body: Json
 
   constructor(body: Json) {
     this.body = body
@@ -23,7 +23,11 @@ export class FieldReader {
     const number = typeof value === 'string' && /^\s*[-+]?\d+\s*$/.test(value) ? Number(value) : value
     if (typeof number === 'number' && Number.isInteger(number)) return number
     if (typeof value === 'number') {
-      return this.reject(name, 'int_from_float', 'Input should be a valid integer, got a number with a fractional part')
+      return this.reject(
+        name,
+        'int_from_float',
+        'Input should be a valid integer, got a number with a fractional part',
+      )
     }
     if (typeof value === 'string') {
       const message = 'Input should be a valid integer, unable to parse string as an integer'

@@ -65,7 +65,9 @@ export function readGenerationRequest(
   const model = fields.string('model')
   const answer =
     checkCombinations(fields, request, version) ??
-    (model !== null && model !== '' && model !== servedModel ? unknownModel(model, servedModel, version) : null) ??
+    (model !== null && model !== '' && model !== servedModel
+      ? unknownModel(model, servedModel, version)
+      : null) ??
     checkLimits(request) ??
     checkSampling(request)
   return answer === null ? { ok: true, request } : { ok: false, answer }
@@ -130,7 +132,11 @@ function checkLimits(request: GenerationRequest): ErrorAnswer | null {
     return badParameter(`At most ${PROMPTS_MAX} prompts are allowed in one request.`, 'prompt')
   }
   if (request.choices < 1 || request.choices > CHOICES_MAX) {
-    return badParameter(`n must be between 1 and ${CHOICES_MAX}, got ${request.choices}.`, 'n', String(request.choices))
+    return badParameter(
+      `n must be between 1 and ${CHOICES_MAX}, got ${request.choices}.`,
+      'n',
+      String(request.choices),
+    )
   }
   if (request.stops.length > STOPS_MAX) return badParameter(`At most ${STOPS_MAX} stop strings.`, 'stop')
   return null

@@ -13,7 +13,11 @@ const UINT32_END = 0x1_0000_0000n
 const encoder = new Encoder({ useBigInt64: true, ignoreUndefined: true })
 
 /** One payload frame. `timestampS` is Unix time in seconds. */
-export function encodeBatch(events: readonly KvEvent[], timestampS: number, version: EngineVersion): Uint8Array {
+export function encodeBatch(
+  events: readonly KvEvent[],
+  timestampS: number,
+  version: EngineVersion,
+): Uint8Array {
   // msgspec writes a float always; this encoder writes a whole number as an integer.
   const ts = Number.isInteger(timestampS) ? timestampS + 1e-6 : timestampS
   const body = isCurrent(version) ? events.map(eventMap) : events.map(eventArray)
@@ -89,7 +93,9 @@ function eventArray(event: KvEvent): unknown[] {
 
 /** One entry for each hash; the salt belongs to the first block of a prompt. */
 function extraKeys(event: StoredEvent): ([string] | null)[] {
-  return event.hashes.map((_, i) => (i === 0 && event.parent === null && event.salt !== null ? [event.salt] : null))
+  return event.hashes.map((_, i) =>
+    i === 0 && event.parent === null && event.salt !== null ? [event.salt] : null,
+  )
 }
 
 /** Integers have minimal width on the wire; this encoder gives every bigint eight bytes. */

@@ -7,10 +7,15 @@ import { isCurrent, type EngineVersion } from './engine-version.ts'
 import { Histogram, type HistogramSnapshot } from './histogram.ts'
 
 const SECONDS = [
-  0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640, 2560,
+  0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80, 160, 640,
+  2560,
 ]
-const GAP_SECONDS = [0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80]
-const LONG_SECONDS = [0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680]
+const GAP_SECONDS = [
+  0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 20, 40, 80,
+]
+const LONG_SECONDS = [
+  0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680,
+]
 
 /** Latencies of one engine in seconds, by vLLM's names. */
 export class EngineHistograms {
@@ -43,7 +48,12 @@ type Labels = Readonly<Record<string, string>>
 export function metricsText(input: MetricsInput): string {
   const { counters, histograms } = input
   const text = new MetricsText({ engine: '0', model_name: input.model }, input.startS)
-  text.bare('process_start_time_seconds', 'gauge', 'Start time of the process since unix epoch in seconds.', input.startS)
+  text.bare(
+    'process_start_time_seconds',
+    'gauge',
+    'Start time of the process since unix epoch in seconds.',
+    input.startS,
+  )
   text.gauge('vllm:num_requests_running', 'Number of requests in model execution batches.', input.running)
   text.gauge('vllm:num_requests_waiting', 'Number of requests waiting to be processed.', input.waiting)
   text.gauges('vllm:num_requests_waiting_by_reason', 'Number of waiting requests by reason.', 'reason', {
@@ -56,7 +66,11 @@ export function metricsText(input: MetricsInput): string {
   const counterRows: readonly [string, string, number][] = [
     ['vllm:prefix_cache_queries', 'Prefix cache queries, in tokens.', counters.prefixQueries],
     ['vllm:prefix_cache_hits', 'Prefix cache hits, in tokens.', local],
-    ['vllm:external_prefix_cache_queries', 'External prefix cache queries, in tokens.', counters.prefixQueries - local],
+    [
+      'vllm:external_prefix_cache_queries',
+      'External prefix cache queries, in tokens.',
+      counters.prefixQueries - local,
+    ],
     ['vllm:external_prefix_cache_hits', 'External prefix cache hits, in tokens.', external],
     ['vllm:num_preemptions', 'Cumulative number of preemptions.', counters.preemptions],
     ['vllm:prompt_tokens', 'Number of prefill tokens processed.', counters.promptTokens],
@@ -70,24 +84,45 @@ export function metricsText(input: MetricsInput): string {
     external_kv_transfer: external,
   })
   if (isCurrent(input.version)) {
-    text.counters('vllm:prompt_tokens_cached_by_source', 'Number of cached prompt tokens by source.', 'source', {
-      device: local,
-      host: counters.dramTokens,
-      p2p: counters.remoteTokens,
-      disk: 0,
-      external_unspecified: 0,
-    })
+    text.counters(
+      'vllm:prompt_tokens_cached_by_source',
+      'Number of cached prompt tokens by source.',
+      'source',
+      {
+        device: local,
+        host: counters.dramTokens,
+        p2p: counters.remoteTokens,
+        disk: 0,
+        external_unspecified: 0,
+      },
+    )
   }
   text.counters('vllm:request_success', 'Count of successfully processed requests.', 'finished_reason', {
     ...counters.finished,
     repetition: 0,
   })
   const histogramRows: readonly [string, string, Histogram][] = [
-    ['vllm:time_to_first_token_seconds', 'Histogram of time to first token in seconds.', histograms.timeToFirstToken],
-    ['vllm:inter_token_latency_seconds', 'Histogram of inter-token latency in seconds.', histograms.interTokenLatency],
-    ['vllm:e2e_request_latency_seconds', 'Histogram of e2e request latency in seconds.', histograms.e2eLatency],
+    [
+      'vllm:time_to_first_token_seconds',
+      'Histogram of time to first token in seconds.',
+      histograms.timeToFirstToken,
+    ],
+    [
+      'vllm:inter_token_latency_seconds',
+      'Histogram of inter-token latency in seconds.',
+      histograms.interTokenLatency,
+    ],
+    [
+      'vllm:e2e_request_latency_seconds',
+      'Histogram of e2e request latency in seconds.',
+      histograms.e2eLatency,
+    ],
     ['vllm:request_queue_time_seconds', 'Histogram of time spent in WAITING phase.', histograms.queueTime],
-    ['vllm:request_prefill_time_seconds', 'Histogram of time spent in PREFILL phase.', histograms.prefillTime],
+    [
+      'vllm:request_prefill_time_seconds',
+      'Histogram of time spent in PREFILL phase.',
+      histograms.prefillTime,
+    ],
     ['vllm:request_decode_time_seconds', 'Histogram of time spent in DECODE phase.', histograms.decodeTime],
   ]
   for (const [name, help, histogram] of histogramRows) text.histogram(name, help, histogram.snapshot())
@@ -97,7 +132,9 @@ export function metricsText(input: MetricsInput): string {
     enable_prefix_caching: 'True',
     engine: '0',
     gpu_memory_utilization: '0.92',
-    ...(isCurrent(input.version) ? { kv_cache_size_tokens: String(input.gpuBlocks * input.blockTokens) } : {}),
+    ...(isCurrent(input.version)
+      ? { kv_cache_size_tokens: String(input.gpuBlocks * input.blockTokens) }
+      : {}),
     num_gpu_blocks: String(input.gpuBlocks),
     prefix_caching_hash_algo: 'sha256_cbor',
     sliding_window: 'None',
@@ -128,7 +165,8 @@ class MetricsText {
 
   gauges(name: string, help: string, label: string, values: Readonly<Record<string, number>>): void {
     this.describe(name, 'gauge', help)
-    for (const [key, value] of Object.entries(values)) this.sample(name, { ...this.labels, [label]: key }, value)
+    for (const [key, value] of Object.entries(values))
+      this.sample(name, { ...this.labels, [label]: key }, value)
   }
 
   counter(name: string, help: string, value: number): void {
@@ -175,7 +213,9 @@ class MetricsText {
 
   private sample(name: string, labels: Labels, value: number): void {
     const pairs = Object.entries(labels).sort(([a], [b]) => (a < b ? -1 : 1))
-    this.lines.push(`${name}{${pairs.map(([key, text]) => `${key}="${escapeLabel(text)}"`).join(',')}} ${float(value)}`)
+    this.lines.push(
+      `${name}{${pairs.map(([key, text]) => `${key}="${escapeLabel(text)}"`).join(',')}} ${float(value)}`,
+    )
   }
 }
 

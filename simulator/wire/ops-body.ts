@@ -31,7 +31,12 @@ export function modelsBody(model: string, contextTokensMax: number, createdS: nu
 }
 
 /** `GET /kv_event_sources`: by data-parallel rank. */
-export function eventSourcesBody(endpoint: string, replayEndpoint: string, topic: string, bufferSteps: number): object {
+export function eventSourcesBody(
+  endpoint: string,
+  replayEndpoint: string,
+  topic: string,
+  bufferSteps: number,
+): object {
   const source = {
     enable_kv_cache_events: true,
     publisher: 'zmq',

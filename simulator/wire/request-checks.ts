@@ -1,6 +1,6 @@
 /** The checks behind the schema: fields that exclude each other, and sampling parameters out of range. */
 import { isCurrent, type EngineVersion } from './engine-version.ts'
-import { badParameter, badRequest, errorAnswer, type ErrorAnswer } from './errors.ts'
+import { badParameter, badRequest, schemaError, type ErrorAnswer } from './errors.ts'
 import type { FieldReader } from './field-reader.ts'
 import type { GenerationRequest, Prompt } from './generation-request.ts'
 
@@ -15,9 +15,14 @@ export function checkCombinations(
   const fault = findCombination(fields, request, version)
   if (fault === null) return null
   if (isCurrent(version)) return badParameter(fault.message, fault.param)
-  const words = `Value error, ${fault.message} (parameter=${fault.param})`
-  const text = `1 validation error:\n  {'type': 'value_error', 'loc': ('body',), 'msg': ${JSON.stringify(words)}}`
-  return errorAnswer(400, 'Bad Request', text, fault.param)
+  const message = `Value error, ${fault.message} (parameter=${fault.param})`
+  const route = request.api === 'chat' ? '/v1/chat/completions' : '/v1/completions'
+  return schemaError(
+    [{ type: 'value_error', path: ['body'], message, input: fields.body }],
+    route,
+    version,
+    fault.param,
+  )
 }
 
 function findCombination(
@@ -41,7 +46,12 @@ function findCombination(
   return null
 }
 
-export function checkSampling({ api, prompts, maxTokens, temperature }: GenerationRequest): ErrorAnswer | null {
+export function checkSampling({
+  api,
+  prompts,
+  maxTokens,
+  temperature,
+}: GenerationRequest): ErrorAnswer | null {
   if (api === 'completions' && prompts.length === 0) return badRequest('You must pass at least one prompt')
   if (maxTokens !== null && maxTokens < 1) {
     const message = `max_tokens must be at least 1, got ${maxTokens}.`

@@ -31,14 +31,22 @@ export function readTransferParams(params: Readonly<Record<string, unknown>> | n
   if (params === null) return LOCAL
   if (params['do_remote_decode'] === true) return { kind: 'producer' }
   if (params['do_remote_prefill'] !== true) return LOCAL
-  const { remote_engine_id: engineId, remote_host: host, remote_port: port, remote_request_id: requestId } = params
+  const {
+    remote_engine_id: engineId,
+    remote_host: host,
+    remote_port: port,
+    remote_request_id: requestId,
+  } = params
   const blockIds = flatBlocks(params['remote_block_ids'])
   if (typeof engineId !== 'string' || typeof host !== 'string' || blockIds === null) return LOCAL
   if (typeof port !== 'number' || !Number.isInteger(port) || port < 1 || port > 65_535) return LOCAL
   if (requestId === undefined || requestId === null) return { kind: 'hang' }
   const cached = params['remote_prefill_cached_tokens']
   const cachedTokens = typeof cached === 'number' && Number.isInteger(cached) && cached >= 0 ? cached : null
-  return { kind: 'consumer', source: { requestId: String(requestId), engineId, host, port, blockIds, cachedTokens } }
+  return {
+    kind: 'consumer',
+    source: { requestId: String(requestId), engineId, host, port, blockIds, cachedTokens },
+  }
 }
 
 /** Exact prompt tokens instead of the messages: 0.32 takes them from anybody. */
@@ -47,7 +55,8 @@ export function readPromptTokens(
   version: EngineVersion,
 ): readonly number[] | null {
   const tokens = isObject(params) && isCurrent(version) ? params['prompt_token_ids'] : null
-  const isTokens = Array.isArray(tokens) && tokens.length > 0 && tokens.every((token) => Number.isInteger(token))
+  const isTokens =
+    Array.isArray(tokens) && tokens.length > 0 && tokens.every((token) => Number.isInteger(token))
   return isTokens ? tokens : null
 }
 

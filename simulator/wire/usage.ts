@@ -12,7 +12,11 @@ export interface Usage {
 /** `hasDetails` is the server flag `--enable-prompt-tokens-details`. */
 export function wholeUsage(usage: Usage, hasDetails: boolean, version: EngineVersion): object {
   return isCurrent(version)
-    ? { ...counts(usage), prompt_tokens_details: details(usage, hasDetails, version), completion_tokens_details: null }
+    ? {
+        ...counts(usage),
+        prompt_tokens_details: details(usage, hasDetails, version),
+        completion_tokens_details: null,
+      }
     : { ...counts(usage), prompt_tokens_details: details(usage, hasDetails, version) }
 }
 
@@ -30,7 +34,10 @@ export function runningUsage(promptTokens: number, completionTokens: number, ver
   return isCurrent(version) ? { ...plain, completion_tokens_details: null } : plain
 }
 
-function counts({ promptTokens, completionTokens }: Pick<Usage, 'promptTokens' | 'completionTokens'>): object {
+function counts({
+  promptTokens,
+  completionTokens,
+}: Pick<Usage, 'promptTokens' | 'completionTokens'>): object {
   return {
     prompt_tokens: promptTokens,
     total_tokens: promptTokens + completionTokens,

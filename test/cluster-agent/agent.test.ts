@@ -74,12 +74,16 @@ test('an answer through the hand-off equals that of one engine', async () => {
     ask({ ...chat(`background ${i}`), max_tokens: 200, ignore_eos: true }),
   )
   await until('the decode engine to decode', () => cluster.engines[1]!.stats().running > 0)
-  const split = await ask(chat('what is split?', SYSTEM))
+  const split = await ask(chat('what is split?', SYSTEM.repeat(4)))
   expect(split.route).toMatchObject({ prefill: 'test.prefill-0', decode: 'test.decode-0' })
   const direct = await fetch(`${cluster.engines[1]!.url}/v1/chat/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ model: cluster.model, max_tokens: 4, ...chat('what is split?', SYSTEM) }),
+    body: JSON.stringify({
+      model: cluster.model,
+      max_tokens: 4,
+      ...chat('what is split?', SYSTEM.repeat(4)),
+    }),
   })
   const whole = (await direct.json()) as Answer['json']
   expect(split.json.choices?.[0]?.message?.content).toBe(whole.choices?.[0]?.message?.content)

@@ -4,9 +4,18 @@ import type { KvEvent } from '../../simulator/engine/kv-event.ts'
 import { engineProfileSchema, type EngineProfile } from '../../simulator/engine/profile.ts'
 import type { EngineRequest, Sequence } from '../../simulator/engine/sequence.ts'
 
-export const SMALL: Partial<EngineProfile> = { blockTokens: 32, kvTokens: 12 * 32, contextTokensMax: 256, cpuKvTokens: 0 }
+export const SMALL: Partial<EngineProfile> = {
+  blockTokens: 32,
+  kvTokens: 12 * 32,
+  contextTokensMax: 256,
+  cpuKvTokens: 0,
+}
 
-export function core(profile: Partial<EngineProfile> = SMALL, speed = 1, reusesUnhashedFirst = true): EngineCore {
+export function core(
+  profile: Partial<EngineProfile> = SMALL,
+  speed = 1,
+  reusesUnhashedFirst = true,
+): EngineCore {
   return new EngineCore(engineProfileSchema.parse(profile), speed, reusesUnhashedFirst)
 }
 

@@ -5,19 +5,22 @@ import type { EngineVersion } from '../../simulator/wire/engine-version.ts'
 
 const ROOT = fileURLToPath(new URL('../fixtures/vllm', import.meta.url))
 
+// oxlint-disable-next-line typescript/no-explicit-any -- JSON of many shapes, which tests only compare
+export type AnyJson = any
+
 export interface Exchange {
   readonly name: string
   readonly request: {
     readonly method: string
     readonly path: string
     readonly headers?: Readonly<Record<string, string>>
-    readonly json?: any
+    readonly json?: AnyJson
     readonly body?: string
   }
   readonly response: {
     readonly status: number
     readonly headers: readonly (readonly [string, string])[]
-    readonly json?: any
+    readonly json?: AnyJson
     readonly body?: string
   }
 }
@@ -25,14 +28,14 @@ export interface Exchange {
 export interface RecordedBatch {
   readonly frames: readonly string[]
   readonly seq: number
-  readonly payload: readonly [number, readonly any[], number]
+  readonly payload: readonly [number, readonly AnyJson[], number]
 }
 
 export function exchanges(version: EngineVersion, step: string): Exchange[] {
   return JSON.parse(readFileSync(`${ROOT}/v${version}/http-${step}.json`, 'utf8'))
 }
 
-export function eventLines(version: EngineVersion, step: string): any[] {
+export function eventLines(version: EngineVersion, step: string): AnyJson[] {
   const text = readFileSync(`${ROOT}/v${version}/events-${step}.jsonl`, 'utf8')
   return text
     .split('\n')

@@ -93,8 +93,7 @@ test('the prefill leg asks for one token and changes nothing of the request', ()
 
 test('recorded prefill answers give the params that their decode legs carried, verbatim', () => {
   const exchanges = readExchanges('v0.32.0', 'pd')
-  const asked = (at: number) =>
-    exchanges[at]?.request.json?.['kv_transfer_params'] as JsonObject | undefined
+  const asked = (at: number) => exchanges[at]?.request.json?.['kv_transfer_params'] as JsonObject | undefined
   let pairs = 0
   for (const [at, { response }] of exchanges.entries()) {
     const params = parseTransferParams(response.json)

@@ -20,6 +20,8 @@ export interface EngineSpec {
   readonly name: string
   readonly role: Role
   readonly version?: '0.32.0' | '0.23.0'
+  /** What the agent believes a prefill costs there, as a multiple of the truth: steers the choice. */
+  readonly prefillFactor?: number
 }
 
 export interface Rig {
@@ -30,10 +32,11 @@ export interface Rig {
   stop(): Promise<void>
 }
 
-/** Every engine has the given role; times are the demo profile's, `SPEED` times as fast. */
+/** Every engine has the given role; times are the demo profile's, `speed` times as fast. */
 export async function startRig(
   specs: readonly EngineSpec[],
   options: Record<string, unknown> = {},
+  speed = SPEED,
 ): Promise<Rig> {
   const folder = await mkdtemp(join(tmpdir(), 'isotherm-review-'))
   const files = demoTokenizerFiles()
@@ -41,14 +44,14 @@ export async function startRig(
   await writeFile(join(folder, 'tokenizer_config.json'), files.tokenizerConfigJson)
   const engines = new Map<string, RunningEngine>()
   for (const { name, version } of specs)
-    engines.set(name, await startEngine({ name, speed: SPEED, ...(version ? { version } : {}) }))
+    engines.set(name, await startEngine({ name, speed, ...(version ? { version } : {}) }))
   const config = parseAgentConfig(
     {
       cluster: 'review',
       region: 'review',
       listen: { host: '127.0.0.1', port: 0 },
       models: [{ model: MODEL, tokenizerDir: folder, contextTokensMax: 32_768, kvBytesPerToken: 262_144 }],
-      endpoints: specs.map(({ name, role, version }) => ({
+      endpoints: specs.map(({ name, role, version, prefillFactor = 1 }) => ({
         endpoint: name,
         url: engines.get(name)!.url,
         role,
@@ -56,10 +59,14 @@ export async function startRig(
         events: engines.get(name)!.eventsEndpoint,
         replay: engines.get(name)!.replayEndpoint,
         profile: {
-          prefill: { fixedMs: 30 / SPEED, msPerToken: 1 / 15.928 / SPEED, msPerTokenPair: 2e-6 / SPEED },
-          decodeStepMs: 13 / SPEED,
+          prefill: {
+            fixedMs: (30 / speed) * prefillFactor,
+            msPerToken: prefillFactor / 15.928 / speed,
+            msPerTokenPair: 2e-6 / speed,
+          },
+          decodeStepMs: 13 / speed,
           kvTokens: 307_328,
-          transfer: { floorMs: 2 / SPEED, bytesPerMs: 40e6 * SPEED },
+          transfer: { floorMs: 2 / speed, bytesPerMs: 40e6 * speed },
         },
       })),
       standalone: { tenant: 'review', shareScope: 'review' },

@@ -12,7 +12,13 @@ const profile = {
   tiers: { cpu: { floorMs: 0, bytesPerMs: 50e6 }, disk: { floorMs: 0, bytesPerMs: 0.2e6 } },
   transfer: { floorMs: 2, bytesPerMs: 40e6 },
 }
-const size = { promptTokens: 6500, outputTokensMax: 200, kvBytesPerToken: 262_144, blockTokens: 16 }
+const size = {
+  promptTokens: 6500,
+  outputTokensMax: 200,
+  kvBytesPerToken: 262_144,
+  blockTokens: 16,
+  isSplittable: true,
+}
 
 function candidate(number: number, role: Role, more: Partial<Candidate> = {}): Candidate {
   return {
@@ -90,12 +96,30 @@ test('KV space that runs out makes prefill dearer, not the prediction', () => {
   expect(predictedMs(pair)).toBe(pair.prefillMs)
 })
 
-test('nobody fits, nobody is available: reasons instead of a choice', () => {
+test('what fits nowhere by our estimate goes to an engine all the same: it counts', () => {
+  const large = candidate(1, 'both')
   const small = candidate(0, 'both')
   const tiny = { ...small, endpoint: { ...small.endpoint, profile: { ...profile, kvTokens: 100 } } }
-  const choice = selectPair([tiny, candidate(1, 'both', { unavailable: 'unhealthy' })], size)
+  expect(names([tiny, large])).toEqual(['e1', 'e1'])
+  expect(names([tiny])).toEqual(['e0', 'e0'])
+})
+
+test('nobody is available: reasons instead of a choice', () => {
+  const choice = selectPair(
+    [candidate(0, 'both', { unavailable: 'tried' }), candidate(1, 'both', { unavailable: 'unhealthy' })],
+    size,
+  )
   expect(choice.ranked).toEqual([])
-  expect(new Set(choice.rejected.map(({ reason }) => reason))).toEqual(new Set(['too-long', 'unhealthy']))
+  expect(new Set(choice.rejected.map(({ reason }) => reason))).toEqual(new Set(['tried', 'unhealthy']))
+})
+
+test('several sequences of one request stay on one endpoint', () => {
+  const busy = [
+    candidate(0, 'prefill'),
+    candidate(1, 'decode', { load: { backlogMs: 0, kvPressure: 0, decoding: 40 } }),
+  ]
+  const best = selectPair(busy, { ...size, isSplittable: false }).ranked[0]?.candidate
+  expect([best?.prefill.endpoint.name, best?.decode.endpoint.name]).toEqual(['e1', 'e1'])
 })
 
 test('bookings count down while prefill proceeds and return to zero', () => {

@@ -60,7 +60,11 @@ class NaivePool {
 }
 
 const action = fc.oneof(
-  fc.record({ kind: fc.constant('start' as const), hits: fc.array(fc.nat(5), { maxLength: 3 }), count: fc.nat(4) }),
+  fc.record({
+    kind: fc.constant('start' as const),
+    hits: fc.array(fc.nat(5), { maxLength: 3 }),
+    count: fc.nat(4),
+  }),
   fc.record({ kind: fc.constant('register' as const), holder: fc.nat(7), hash: fc.nat(5) }),
   fc.record({ kind: fc.constant('release' as const), holder: fc.nat(7) }),
   fc.record({ kind: fc.constant('reset' as const) }),

@@ -219,8 +219,10 @@ test('a decode leg is admitted when its KV is here, stores the blocks, and repor
 function applyEvents(copies: Map<bigint, number>, events: readonly KvEvent[]): void {
   for (const event of events) {
     if (event.kind === 'cleared') copies.clear()
-    if (event.kind === 'stored') for (const hash of event.hashes) copies.set(hash, (copies.get(hash) ?? 0) + 1)
-    if (event.kind === 'removed' && event.medium === 'GPU') copies.set(event.hash, (copies.get(event.hash) ?? 0) - 1)
+    if (event.kind === 'stored')
+      for (const hash of event.hashes) copies.set(hash, (copies.get(hash) ?? 0) + 1)
+    if (event.kind === 'removed' && event.medium === 'GPU')
+      copies.set(event.hash, (copies.get(event.hash) ?? 0) - 1)
   }
 }
 
@@ -253,7 +255,8 @@ test('any load comes to rest with all blocks free and events that tell the resid
       for (let step = 0; step < 5000; step++) {
         for (const { item, atStep } of pending) if (atStep === step) engine.submit(item, nowMs)
         const started = engine.startStep(nowMs)
-        for (const { item, cancelStep } of pending) if (cancelStep === step && engine.cancel(item.id)) cancelled++
+        for (const { item, cancelStep } of pending)
+          if (cancelStep === step && engine.cancel(item.id)) cancelled++
         if (started === null) {
           nowMs = Math.max(engine.wakeMs() ?? nowMs + 1, nowMs)
           if (step > 100 && engine.waitingRequests === 0 && engine.leases.size === 0) break

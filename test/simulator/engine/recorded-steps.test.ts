@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { KvEvent } from '../../../simulator/engine/kv-event.ts'
 import type { EngineCore } from '../../../simulator/engine/engine-core.ts'
-import { batches, exchanges, type Exchange } from '../fixtures.ts'
+import { batches, exchanges, type Exchange, type AnyJson } from '../fixtures.ts'
 import { core, drive, request, SMALL } from '../drive.ts'
 
 /** One life of the recorded engine, in the order of its recording. */
@@ -17,7 +17,11 @@ const STEPS = [
 ] as const
 
 /** Plays one recorded exchange; the answer's tokens are the recorded ones where they were recorded. */
-function play(engine: EngineCore, hasReports: boolean, { request: { path, json }, response }: Exchange): (readonly KvEvent[])[] {
+function play(
+  engine: EngineCore,
+  hasReports: boolean,
+  { request: { path, json }, response }: Exchange,
+): (readonly KvEvent[])[] {
   if (path === '/reset_prefix_cache') {
     expect(engine.space.reset()).toBe(true)
     return []
@@ -57,9 +61,15 @@ class HashNames {
   }
 }
 
-function recordedEvent(event: any, names: HashNames): unknown {
+function recordedEvent(event: AnyJson, names: HashNames): unknown {
   const fields = Array.isArray(event)
-    ? { type: event[0], block_hashes: event[1], parent_block_hash: event[2], token_ids: event[3], extra_keys: event[8] }
+    ? {
+        type: event[0],
+        block_hashes: event[1],
+        parent_block_hash: event[2],
+        token_ids: event[3],
+        extra_keys: event[8],
+      }
     : event
   if (fields.type === 'AllBlocksCleared') return 'cleared'
   if (fields.type === 'BlockRemoved') return { removed: names.of(fields.block_hashes[0]) }
@@ -94,7 +104,9 @@ test.each(['0.32.0', '0.23.0'] as const)(
         .filter(({ request: { path } }) => path === '/v1/completions' || path === '/reset_prefix_cache')
         .flatMap((exchange) => play(engine, version === '0.32.0', exchange))
       const simulated = played.map((events) => events.map((event) => simulatedEvent(event, mine)))
-      const recorded = batches(version, step).map(({ payload }) => payload[1].map((event) => recordedEvent(event, theirs)))
+      const recorded = batches(version, step).map(({ payload }) =>
+        payload[1].map((event) => recordedEvent(event, theirs)),
+      )
       expect({ step, batches: simulated }).toEqual({ step, batches: recorded })
     }
     expect(engine.space.pool.free).toBe(12)
@@ -105,7 +117,9 @@ test('a duplicate block is stored twice and removed twice, as recorded', () => {
   const engine = core()
   const mine = new HashNames()
   const theirs = new HashNames()
-  const played = exchanges('0.32.0', '14-duplicate-eviction').flatMap((exchange) => play(engine, true, exchange))
+  const played = exchanges('0.32.0', '14-duplicate-eviction').flatMap((exchange) =>
+    play(engine, true, exchange),
+  )
   const simulated = played.flat().map((event) => simulatedEvent(event, mine))
   const recorded = batches('0.32.0', '14-duplicate-eviction').flatMap(({ payload }) =>
     payload[1].map((event) => recordedEvent(event, theirs)),
@@ -114,7 +128,8 @@ test('a duplicate block is stored twice and removed twice, as recorded', () => {
   const stores = (events: unknown[]) => events.filter((event) => !(event as object).hasOwnProperty('removed'))
   expect(stores(simulated)).toEqual(stores(recorded))
   const twin = 1
-  const removals = (events: unknown[]) => events.filter((event) => (event as { removed?: number }).removed === twin).length
+  const removals = (events: unknown[]) =>
+    events.filter((event) => (event as { removed?: number }).removed === twin).length
   expect(removals(simulated)).toBe(removals(recorded))
   expect(removals(simulated)).toBe(2)
 })

@@ -36,10 +36,22 @@ test('a synthetic word is one token, with and without its space', async () => {
 })
 
 const runs = fc.stringMatching(/^[a-eghio zbd]{0,200}$/)
-const specials = fc.constantFrom('<|im_start|>', '<|im_end|>', '<|endoftext|>', '<|', '|>', '<|im_', '\n', '  ', 'Ġ')
+const specials = fc.constantFrom(
+  '<|im_start|>',
+  '<|im_end|>',
+  '<|endoftext|>',
+  '<|',
+  '|>',
+  '<|im_',
+  '\n',
+  '  ',
+  'Ġ',
+)
 const words = fc.nat(4095).map((i) => ` ${wordText(i)}`)
 const texts = fc
-  .array(fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }), runs, specials, words), { maxLength: 12 })
+  .array(fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme' }), runs, specials, words), {
+    maxLength: 12,
+  })
   .map((parts) => parts.join(''))
 
 test('any text gives the ids of Hugging Face tokenizers, and comes back', async () => {
@@ -76,14 +88,18 @@ const json = fc.jsonValue({ maxDepth: 3 })
 const message = fc.record({
   role: fc.constantFrom('system', 'user', 'assistant', 'tool'),
   content: fc.option(fc.string({ unit: 'binary' })),
-  tool_calls: fc.option(fc.array(fc.record({ id: fc.string(), function: json }), { maxLength: 2 }), { nil: undefined }),
+  tool_calls: fc.option(fc.array(fc.record({ id: fc.string(), function: json }), { maxLength: 2 }), {
+    nil: undefined,
+  }),
 })
 
 test('the renderer writes what the template renders', () => {
   const template = new Template(CHAT_TEMPLATE)
   const input = fc.record({
     messages: fc.array(message, { maxLength: 5 }),
-    tools: fc.option(fc.array(fc.record({ type: fc.constant('function'), function: json }), { maxLength: 2 })),
+    tools: fc.option(
+      fc.array(fc.record({ type: fc.constant('function'), function: json }), { maxLength: 2 }),
+    ),
     isPrompt: fc.boolean(),
   })
   fc.assert(

@@ -5,22 +5,24 @@ import type { KvEvent } from '../../../simulator/engine/kv-event.ts'
 import type { EngineVersion } from '../../../simulator/wire/engine-version.ts'
 import { encodeBatch } from '../../../simulator/wire/kv-batch.ts'
 import { replayEndFrames, replayFrames, replayStart, seqFrame } from '../../../simulator/wire/kv-frames.ts'
-import { batches, eventLines } from '../fixtures.ts'
+import { batches, eventLines, type AnyJson } from '../fixtures.ts'
 
 const VERSIONS = ['0.32.0', '0.23.0'] as const
 const hex = (frame: Uint8Array | string): string => Buffer.from(frame).toString('hex')
 
 function stepsOf(version: EngineVersion): string[] {
   const folder = fileURLToPath(new URL(`../../fixtures/vllm/v${version}`, import.meta.url))
-  return readdirSync(folder)
-    // `closed` publishes raw digests instead of integers.
-    .filter((file) => file.startsWith('events-') && !/replay|closed/.test(file))
-    .map((file) => file.slice('events-'.length, -'.jsonl'.length))
+  return (
+    readdirSync(folder)
+      // `closed` publishes raw digests instead of integers.
+      .filter((file) => file.startsWith('events-') && !/replay|closed/.test(file))
+      .map((file) => file.slice('events-'.length, -'.jsonl'.length))
+  )
 }
 
 /** A recorded event as the simulator would mean it; null for adapters, which it does not serve. */
-function meaning(event: any): KvEvent | null {
-  const hash = (value: any): bigint => BigInt(value?.u64 ?? value)
+function meaning(event: AnyJson): KvEvent | null {
+  const hash = (value: AnyJson): bigint => BigInt(value?.u64 ?? value)
   const fields = Array.isArray(event)
     ? {
         type: event[0],
@@ -33,7 +35,8 @@ function meaning(event: any): KvEvent | null {
       }
     : event
   if (fields.type === 'AllBlocksCleared') return { kind: 'cleared' }
-  if (fields.type === 'BlockRemoved') return { kind: 'removed', hash: hash(fields.block_hashes[0]), medium: 'GPU' }
+  if (fields.type === 'BlockRemoved')
+    return { kind: 'removed', hash: hash(fields.block_hashes[0]), medium: 'GPU' }
   if (fields.lora_name !== null) return null
   return {
     kind: 'stored',
@@ -75,7 +78,10 @@ test('a small hash has minimal width', () => {
 test('an offloaded block is the placeholder of the OffloadingConnector in both encodings', async () => {
   const { decode } = await import('@msgpack/msgpack')
   const [current, legacy] = VERSIONS.map((version) => {
-    const [, events] = decode(encodeBatch([{ kind: 'offloaded', hash: 7n }], 1.5, version)) as [number, unknown[]]
+    const [, events] = decode(encodeBatch([{ kind: 'offloaded', hash: 7n }], 1.5, version)) as [
+      number,
+      unknown[],
+    ]
     return events[0]
   })
   expect(current).toEqual({
@@ -95,7 +101,9 @@ test('an offloaded block is the placeholder of the OffloadingConnector in both e
 test.each(VERSIONS)('live and replayed frames of %s are laid out as recorded', (version) => {
   const lines = eventLines(version, 'replay')
   const requests = lines.filter(({ client, request }) => client === 'DEALER' && request !== undefined)
-  const replies = lines.filter(({ client, frames, end }) => client === 'DEALER' && frames !== undefined && end !== true)
+  const replies = lines.filter(
+    ({ client, frames, end }) => client === 'DEALER' && frames !== undefined && end !== true,
+  )
   const end = lines.find(({ client, end: isEnd }) => client === 'DEALER' && isEnd === true)
   expect(replies.length).toBeGreaterThan(0)
   for (const { frames, topic, seq } of replies) {
@@ -105,7 +113,9 @@ test.each(VERSIONS)('live and replayed frames of %s are laid out as recorded', (
   }
   expect(replayEndFrames(version).map(hex)).toEqual(end.frames)
   for (const { request, start } of requests) {
-    expect(replayStart([Buffer.from('id'), ...request.map((frame: string) => Buffer.from(frame, 'hex'))])).toBe(start)
+    expect(
+      replayStart([Buffer.from('id'), ...request.map((frame: string) => Buffer.from(frame, 'hex'))]),
+    ).toBe(start)
   }
   expect(replayStart([Buffer.from('id'), Buffer.alloc(8)])).toBeNull()
   const [live] = batches(version, '02-duplicate')
