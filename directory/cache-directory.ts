@@ -26,7 +26,7 @@ interface Attachment {
   readonly cluster: string
 }
 
-export class CacheDirectory extends DurableObject implements DirectoryRpc {
+export class CacheDirectory extends DurableObject<object> implements DirectoryRpc {
   /** Replaced by tests. */
   nowMs: () => number = () => Date.now()
   readonly #directory: RegionalDirectory

@@ -40,7 +40,9 @@ export function directoryIngress<B extends object>(
     }
     const directory = directoryOf(c.req.param('region'))
     if (directory === null) throw new RouteError('not_found', 'no directory of that name')
-    return directory.fetch(`https://directory/?cluster=${cluster.data}`, { headers: { upgrade: 'websocket' } })
+    return directory.fetch(`https://directory/?cluster=${cluster.data}`, {
+      headers: { upgrade: 'websocket' },
+    })
   })
   return ingress
 }

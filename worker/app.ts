@@ -28,7 +28,8 @@ app.use(async (c, next) => {
   await next()
 })
 
-for (const path of Object.keys(API_PATHS)) app.post(path, (c) => routeRequest(routeContext(c), path, c.req.raw))
+for (const path of Object.keys(API_PATHS))
+  app.post(path, (c) => routeRequest(routeContext(c), path, c.req.raw))
 
 app.post('/v1/route/explain', (c) => explainRequest(routeContext(c), c.req.raw))
 
@@ -118,5 +119,3 @@ function routeContext(c: {
 function answer(c: { get(key: 'requestId'): string }, body: object): Response {
   return Response.json(body, { headers: { [REQUEST_ID_HEADER]: c.get('requestId') } })
 }
-
-

@@ -51,7 +51,8 @@ export async function tryCluster(
   const fetching = post(edge, shipment, entry, attempt, signal)
   const isSettled = await settledWithin(fetching, waitMs)
   if (!isSettled) stalled.abort()
-  const response = await fetching.catch(() => null)
+  // What comes after the bound does not count: its body ends with the abort.
+  const response = await (isSettled ? fetching.catch(() => null) : null)
   if (clientLost.aborted) {
     edge.breaker.abandon(cluster)
     throw clientLost.reason

@@ -63,27 +63,34 @@ const textsSchema = z.object({
 })
 const clusterTokensSchema = z.record(z.string(), secretSchema)
 
+/** A binding that cannot be used. Its message names the binding and the field, never a value. */
+export class BindingError extends Error {
+  override readonly name = 'BindingError'
+}
+
 let parsed: { readonly bindings: EdgeBindings; readonly edge: Edge } | null = null
 
-/** The edge of these bindings; throws with the names of what is wrong, never with its value. */
+/** The edge of these bindings; throws `BindingError`. */
 export function readEdge(bindings: EdgeBindings): Edge {
   if (parsed?.bindings !== bindings) parsed = { bindings, edge: parseEdge(bindings) }
   return parsed.edge
 }
 
 function parseEdge(bindings: EdgeBindings): Edge {
-  const texts = textsSchema.parse(bindings)
-  const config = edgeConfigSchema.parse(JSON.parse(texts.ISOTHERM_CONFIG))
+  const texts = parseBinding('bindings', textsSchema, bindings)
+  const config = parseBinding('ISOTHERM_CONFIG', edgeConfigSchema, parseJson('ISOTHERM_CONFIG', texts))
+  const tokens = parseBinding('CLUSTER_TOKENS', clusterTokensSchema, parseJson('CLUSTER_TOKENS', texts))
   const clusters = indexOnce('cluster', config.clusters, ({ cluster }) => [cluster])
   const regions = indexOnce('region', config.regions, ({ region }) => [region])
-  if (!regions.has(config.homeRegion)) throw new Error('ISOTHERM_CONFIG: homeRegion is none of regions')
+  if (!regions.has(config.homeRegion))
+    throw new BindingError('ISOTHERM_CONFIG: homeRegion is none of regions')
   indexOnce('tenant', config.tenants, ({ tenant }) => [tenant])
   return {
     config,
     clusters,
     regions,
     tenants: indexOnce('API key', config.tenants, ({ apiKeySha256 }) => apiKeySha256),
-    clusterTokens: new Map(Object.entries(clusterTokensSchema.parse(JSON.parse(texts.CLUSTER_TOKENS)))),
+    clusterTokens: new Map(Object.entries(tokens)),
     envelopeSecret: texts.ENVELOPE_SECRET,
     adminToken: texts.ADMIN_TOKEN,
     fingerprinter: new Fingerprinter(texts.PREFIX_SECRET),
@@ -111,6 +118,21 @@ function parseEdge(bindings: EdgeBindings): Edge {
   }
 }
 
+function parseJson<K extends string>(name: K, texts: Readonly<Record<K, string>>): unknown {
+  try {
+    return JSON.parse(texts[name])
+  } catch {
+    throw new BindingError(`${name} is no JSON`)
+  }
+}
+
+function parseBinding<T>(name: string, schema: z.ZodType<T>, value: unknown): T {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  const faults = result.error.issues.map(({ path, code }) => `${path.join('.') || 'all of it'} (${code})`)
+  throw new BindingError(`${name}: ${faults.slice(0, 10).join(', ')}`)
+}
+
 function indexOnce<T>(
   what: string,
   items: readonly T[],
@@ -119,7 +141,7 @@ function indexOnce<T>(
   const index = new Map<string, T>()
   for (const item of items) {
     for (const key of keysOf(item)) {
-      if (index.has(key)) throw new Error(`ISOTHERM_CONFIG: a ${what} appears twice`)
+      if (index.has(key)) throw new BindingError(`ISOTHERM_CONFIG: a ${what} appears twice`)
       index.set(key, item)
     }
   }

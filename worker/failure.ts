@@ -1,6 +1,10 @@
 /** The one place where faults become answers: OpenAI error bodies with the status of the catalogue. */
 import { openAiErrorBody, RouteError } from '../protocol/errors.ts'
 import { REQUEST_ID_HEADER } from '../protocol/receipt.ts'
+import { BindingError } from './env.ts'
+
+/** Stack frames of a fault that go to the log. */
+const FRAMES_MAX = 8
 
 /** Our own faults are told apart in the log only; they may hold what a caller must not see. */
 export function toRouteError(error: unknown): RouteError {
@@ -20,7 +24,9 @@ export function failureResponse(
     headers: {
       ...headers,
       [REQUEST_ID_HEADER]: requestId,
-      ...(retryAfterMs === null ? {} : { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) }),
+      ...(retryAfterMs === null
+        ? {}
+        : { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) }),
       ...(error.kind.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
     },
   })
@@ -28,8 +34,14 @@ export function failureResponse(
 
 /** Where it happened, not what it says: a message may quote a prompt. */
 function logFault(error: unknown): void {
-  const name = error instanceof Error ? error.name : typeof error
-  const frames = error instanceof Error ? (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line)) : []
   // oxlint-disable-next-line no-console -- the console is the platform's log.
-  console.error(`fault ${name}\n${frames.slice(0, 8).join('\n')}`)
+  console.error(
+    error instanceof BindingError ? `${error.name}: ${error.message}` : `fault: ${whereOf(error)}`,
+  )
+}
+
+function whereOf(error: unknown): string {
+  if (!(error instanceof Error)) return typeof error
+  const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+  return [error.name, ...frames.slice(0, FRAMES_MAX)].join('\n')
 }

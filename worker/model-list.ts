@@ -13,7 +13,11 @@ export interface ListedModel {
 }
 
 /** Throws `no_cluster` when the directory does not answer. */
-export async function listModels(edge: Edge, tenant: TenantConfig, edgeRegion: string): Promise<ListedModel[]> {
+export async function listModels(
+  edge: Edge,
+  tenant: TenantConfig,
+  edgeRegion: string,
+): Promise<ListedModel[]> {
   const { policy } = tenant
   const clusters = await askModels(edge, edgeRegion)
   if (clusters === null) throw new RouteError('no_cluster', 'The models cannot be listed at the moment.')

@@ -3,7 +3,12 @@
  * answered. A *connection* is one socket of an agent; a cluster has at most one whose stream counts.
  */
 import { CLUSTERS_MAX } from '../../protocol/ids.ts'
-import type { DirectoryInspection, DirectoryModels, LookupAnswer, LookupRequest } from '../../protocol/lookup.ts'
+import type {
+  DirectoryInspection,
+  DirectoryModels,
+  LookupAnswer,
+  LookupRequest,
+} from '../../protocol/lookup.ts'
 import type { Heartbeat, Hello } from '../../protocol/report.ts'
 import { decodeReportFrame, type ReportFrame } from '../../protocol/report-frame.ts'
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST } from '../../protocol/version.ts'

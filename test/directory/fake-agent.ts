@@ -27,11 +27,21 @@ export function hello(cluster: string, epoch: number, incarnation = 1): string {
   return JSON.stringify({ type: 'hello', v: 1, epoch, cluster, region: 'us-east', incarnation, models })
 }
 
-export function heartbeat(epoch: number, seq: number, load: Partial<ModelLoad> = {}, draining = false): string {
+export function heartbeat(
+  epoch: number,
+  seq: number,
+  load: Partial<ModelLoad> = {},
+  draining = false,
+): string {
   return JSON.stringify({ type: 'heartbeat', v: 1, epoch, seq, loads: [{ ...LOAD, ...load }], draining })
 }
 
-export function frame(kind: FrameKind, epoch: number, seq: number, changes: readonly Change[] = []): Uint8Array {
+export function frame(
+  kind: FrameKind,
+  epoch: number,
+  seq: number,
+  changes: readonly Change[] = [],
+): Uint8Array {
   return encodeReportFrame({
     kind,
     epoch,

@@ -61,7 +61,11 @@ describe('a stream that is not whole is begun anew', () => {
     ['a gap', frame('delta', 7, 4), 'sequence-gap'],
     ['another epoch', frame('delta', 8, 3), 'epoch-mismatch'],
     ['a truncated frame', frame('delta', 7, 3, CHANGES).subarray(0, 30), 'malformed-frame'],
-    ['an unknown version', Uint8Array.from(frame('delta', 7, 3), (b, i) => (i === 0 ? 99 : b)), 'unsupported-version'],
+    [
+      'an unknown version',
+      Uint8Array.from(frame('delta', 7, 3), (b, i) => (i === 0 ? 99 : b)),
+      'unsupported-version',
+    ],
     ['a snapshot part out of place', frame('snapshot', 7, 3), 'malformed-frame'],
   ])('%s', (_, bytes, reason) => {
     const directory = synced()
@@ -104,8 +108,12 @@ describe('two agents of one cluster', () => {
       ['a', 'refused', true],
       ['b', 'welcome', false],
     ])
-    expect(say(directory.receiveText('c', CLUSTER, hello(CLUSTER, 9, 1), 2))).toEqual([['c', 'refused', true]])
-    expect(say(directory.receiveFrame('a', CLUSTER, frame('delta', 7, 3), 3))).toEqual([['a', 'refused', true]])
+    expect(say(directory.receiveText('c', CLUSTER, hello(CLUSTER, 9, 1), 2))).toEqual([
+      ['c', 'refused', true],
+    ])
+    expect(say(directory.receiveFrame('a', CLUSTER, frame('delta', 7, 3), 3))).toEqual([
+      ['a', 'refused', true],
+    ])
   })
 
   test('an older one takes over from a newer one that is gone or silent', () => {
@@ -115,7 +123,11 @@ describe('two agents of one cluster', () => {
     expect(say(closed.receiveText('c', CLUSTER, hello(CLUSTER, 9, 1), 2))).toEqual([['c', 'welcome', false]])
     const silent = synced()
     silent.receiveText('b', CLUSTER, hello(CLUSTER, 8, 2), 1)
-    expect(say(silent.receiveText('c', CLUSTER, hello(CLUSTER, 9, 1), 6000))).toContainEqual(['c', 'welcome', false])
+    expect(say(silent.receiveText('c', CLUSTER, hello(CLUSTER, 9, 1), 6000))).toContainEqual([
+      'c',
+      'welcome',
+      false,
+    ])
   })
 })
 
@@ -136,7 +148,9 @@ test('clusters keep apart', () => {
   // A new hello forgets its own cluster only.
   directory.receiveText('b', 'eu-central-1', hello('eu-central-1', 2), 0)
   expect(ask(directory)).toMatchObject({ matchedBytes: 768 })
-  expect(directory.inspect(0).streams.map(({ cluster, state, entries }) => [cluster, state, entries])).toEqual([
+  expect(
+    directory.inspect(0).streams.map(({ cluster, state, entries }) => [cluster, state, entries]),
+  ).toEqual([
     [CLUSTER, 'live', 3],
     ['eu-central-1', 'syncing', 0],
   ])

@@ -10,7 +10,15 @@ const key = fc.record({
 })
 const column = fc.integer({ min: 0, max: COLUMNS - 1 })
 const command = fc.oneof(
-  { weight: 30, arbitrary: fc.record({ kind: fc.constant('set' as const), key, column, tier: fc.integer({ min: 0, max: 14 }) }) },
+  {
+    weight: 30,
+    arbitrary: fc.record({
+      kind: fc.constant('set' as const),
+      key,
+      column,
+      tier: fc.integer({ min: 0, max: 14 }),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('clear' as const), column }) },
 )
 
@@ -48,22 +56,29 @@ test('it holds what a plain map holds', () => {
 
 test('the match is the deepest resident marker of each column', () => {
   fc.assert(
-    fc.property(fc.array(fc.record({ index: fc.integer({ min: 0, max: 9 }), column, tier: fc.integer({ min: 1, max: 4 }) })), (entries) => {
-      const map = new ResidencyMap(1024)
-      const deepest = new Map<number, { index: number; tier: number }>()
-      for (const { index, column, tier } of entries) {
-        map.set(index * 7, 1, column, tier)
-        const known = deepest.get(column)
-        if (!known || index >= known.index) deepest.set(column, { index, tier })
-      }
-      const markers = Uint32Array.from(Array.from({ length: 10 }, (_, i) => [(i + 1) * 100, i * 7, 1]).flat())
-      const { offsetBytes, tiers } = map.match(markers)
-      for (let c = 0; c < COLUMNS; c++) {
-        const expected = deepest.get(c)
-        expect(offsetBytes[c]).toBe(expected ? (expected.index + 1) * 100 : 0)
-        expect(tiers[c]).toBe(expected?.tier ?? 0)
-      }
-    }),
+    fc.property(
+      fc.array(
+        fc.record({ index: fc.integer({ min: 0, max: 9 }), column, tier: fc.integer({ min: 1, max: 4 }) }),
+      ),
+      (entries) => {
+        const map = new ResidencyMap(1024)
+        const deepest = new Map<number, { index: number; tier: number }>()
+        for (const { index, column, tier } of entries) {
+          map.set(index * 7, 1, column, tier)
+          const known = deepest.get(column)
+          if (!known || index >= known.index) deepest.set(column, { index, tier })
+        }
+        const markers = Uint32Array.from(
+          Array.from({ length: 10 }, (_, i) => [(i + 1) * 100, i * 7, 1]).flat(),
+        )
+        const { offsetBytes, tiers } = map.match(markers)
+        for (let c = 0; c < COLUMNS; c++) {
+          const expected = deepest.get(c)
+          expect(offsetBytes[c]).toBe(expected ? (expected.index + 1) * 100 : 0)
+          expect(tiers[c]).toBe(expected?.tier ?? 0)
+        }
+      },
+    ),
   )
 })
 

@@ -1,0 +1,191 @@
+import { evictDurableObject, runInDurableObject } from 'cloudflare:test'
+import { env } from 'cloudflare:workers'
+import { afterEach, expect, test, vi } from 'vitest'
+import type { CacheDirectory } from '../../directory/cache-directory.ts'
+import { SILENCE_MS_MAX } from '../../directory/residency/regional-directory.ts'
+import type { DirectoryRpc } from '../../protocol/lookup.ts'
+import type { DirectoryMessage } from '../../protocol/report.ts'
+import worker from '../../worker/index.ts'
+import { CHANGES, frame, heartbeat, hello, markersOf, MODEL } from './fake-agent.ts'
+
+/** The object on real sockets, dialled through the Worker's ingress. Each test has a region of its own. */
+const CLUSTER = 'us-east-1'
+const WAIT = { timeout: 5000, interval: 10 }
+let regions = 0
+
+class AgentSocket {
+  readonly said: DirectoryMessage[] = []
+  closeCode: number | null = null
+  readonly #socket: WebSocket
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket
+    socket.accept()
+    socket.addEventListener('message', ({ data }) => {
+      this.said.push(JSON.parse(String(data)) as DirectoryMessage)
+    })
+    socket.addEventListener('close', ({ code }) => {
+      this.closeCode = code
+    })
+  }
+
+  send(message: string | Uint8Array): void {
+    this.#socket.send(message)
+  }
+
+  close(): void {
+    this.#socket.close(1000, 'done')
+  }
+
+  async hears(type: DirectoryMessage['type'], count = 1): Promise<void> {
+    await vi.waitFor(
+      () => expect(this.said.filter((message) => message.type === type)).toHaveLength(count),
+      WAIT,
+    )
+  }
+
+  /** A complete snapshot of `CHANGES`. */
+  async sync(epoch: number, incarnation = 1, cluster = CLUSTER): Promise<void> {
+    const acks = this.said.filter(({ type }) => type === 'ack').length
+    const welcomes = this.said.filter(({ type }) => type === 'welcome').length
+    this.send(hello(cluster, epoch, incarnation))
+    await this.hears('welcome', welcomes + 1)
+    this.send(frame('snapshot', epoch, 1, CHANGES.slice(0, 2)))
+    await this.hears('ack', acks + 1)
+    this.send(frame('snapshot-end', epoch, 2, CHANGES.slice(2)))
+    await this.hears('ack', acks + 2)
+    this.send(heartbeat(epoch, 2))
+  }
+}
+
+interface World {
+  readonly stub: DurableObjectStub & DirectoryRpc
+  dial(cluster?: string, token?: string): Promise<Response>
+  connect(cluster?: string): Promise<AgentSocket>
+  ask(): Promise<unknown>
+}
+
+const open: AgentSocket[] = []
+afterEach(() => {
+  for (const agent of open.splice(0)) agent.close()
+})
+
+function newWorld(): World {
+  const region = `region-${regions++}`
+  const config = JSON.parse(env.ISOTHERM_CONFIG) as { regions: object[] }
+  const bindings = {
+    ...env,
+    ISOTHERM_CONFIG: JSON.stringify({ ...config, regions: [...config.regions, { region }] }),
+  }
+  const stub = env.DIRECTORY.get(env.DIRECTORY.idFromName(region)) as unknown as World['stub']
+  const dial = async (cluster = CLUSTER, token = `token-of-${cluster}`) =>
+    worker.fetch(
+      new Request(`https://edge/internal/directory/${region}?cluster=${cluster}`, {
+        headers: { upgrade: 'websocket', authorization: `Bearer ${token}` },
+      }),
+      bindings,
+    )
+  return {
+    stub,
+    dial,
+    connect: async (cluster) => {
+      const { webSocket } = await dial(cluster)
+      const agent = new AgentSocket(webSocket!)
+      open.push(agent)
+      return agent
+    },
+    ask: async () => {
+      const { clusters } = await stub.lookup({ model: MODEL, markers: markersOf(CHANGES) })
+      return clusters
+    },
+  }
+}
+
+test('an agent syncs over a socket and its prefixes are found', async () => {
+  const { connect, ask, stub } = newWorld()
+  expect(await ask()).toEqual([])
+  const agent = await connect()
+  await agent.sync(7)
+  await vi.waitFor(
+    async () => expect(await ask()).toMatchObject([{ state: 'known', load: { endpoints: 2 } }]),
+    WAIT,
+  )
+  expect(await ask()).toMatchObject([{ cluster: CLUSTER, matchedBytes: 768, tier: 2, draining: false }])
+  const { directory, streams } = await stub.inspect()
+  expect(directory).toMatch(/^region-/)
+  expect(agent.said[0]).toEqual({ type: 'welcome', epoch: 7, directory })
+  expect(streams).toMatchObject([{ cluster: CLUSTER, state: 'live', seq: 2, entries: 3 }])
+})
+
+test('the token is checked before the upgrade', async () => {
+  const { dial } = newWorld()
+  const statuses = await Promise.all([
+    dial(CLUSTER, 'wrong'),
+    dial(CLUSTER, 'token-of-eu-central-1'),
+    dial('nobody', 'token-of-nobody'),
+    dial('Not A Name', 'token'),
+    dial(CLUSTER, ''),
+  ])
+  expect(statuses.map(({ status }) => status)).toEqual([403, 403, 403, 403, 401])
+  expect(statuses.every(({ webSocket }) => webSocket === null)).toBe(true)
+})
+
+test('an unknown region, and a request that is no WebSocket', async () => {
+  const ask = (path: string, upgrade?: string) =>
+    worker.fetch(
+      new Request(`https://edge${path}`, {
+        headers: { authorization: `Bearer token-of-${CLUSTER}`, ...(upgrade ? { upgrade } : {}) },
+      }),
+      env,
+    )
+  expect((await ask(`/internal/directory/nowhere?cluster=${CLUSTER}`, 'websocket')).status).toBe(404)
+  expect((await ask(`/internal/directory/us-east?cluster=${CLUSTER}`)).status).toBe(400)
+})
+
+test('an evicted object knows nothing, asks for a resync, and knows again', async () => {
+  const { connect, ask, stub } = newWorld()
+  const agent = await connect()
+  await agent.sync(7)
+  await evictDurableObject(stub)
+  expect(await ask()).toEqual([])
+  agent.send(heartbeat(7, 2))
+  await agent.hears('resync')
+  expect(agent.said.at(-1)).toEqual({ type: 'resync', reason: 'unknown-stream' })
+  expect(await ask()).toEqual([{ cluster: CLUSTER, state: 'unknown' }])
+  await agent.sync(8)
+  expect(await ask()).toMatchObject([{ state: 'known', matchedBytes: 768 }])
+})
+
+test('a socket that closes leaves what it said for a while', async () => {
+  const { connect, ask, stub } = newWorld()
+  const agent = await connect()
+  await agent.sync(7)
+  await vi.waitFor(async () => expect(await ask()).toMatchObject([{ load: { endpoints: 2 } }]), WAIT)
+  agent.close()
+  expect(await ask()).toMatchObject([{ state: 'known', matchedBytes: 768 }])
+  await runInDurableObject(stub, (instance) => {
+    ;(instance as unknown as CacheDirectory).nowMs = () => Date.now() + SILENCE_MS_MAX + 1000
+  })
+  expect(await ask()).toEqual([{ cluster: CLUSTER, state: 'unknown' }])
+})
+
+test('a newer incarnation takes the cluster, the older socket is closed', async () => {
+  const { connect, ask } = newWorld()
+  const older = await connect()
+  await older.sync(7, 1)
+  const newer = await connect()
+  await newer.sync(8, 2)
+  await older.hears('refused')
+  expect(older.said.at(-1)).toEqual({ type: 'refused', reason: 'superseded' })
+  await vi.waitFor(() => expect(older.closeCode).toBe(1008), WAIT)
+  expect(await ask()).toMatchObject([{ state: 'known', matchedBytes: 768 }])
+})
+
+test('a hello for another cluster than the token names is refused', async () => {
+  const { connect } = newWorld()
+  const agent = await connect()
+  agent.send(hello('eu-central-1', 1))
+  await agent.hears('refused')
+  expect(agent.said).toEqual([{ type: 'refused', reason: 'wrong-cluster' }])
+  await vi.waitFor(() => expect(agent.closeCode).toBe(1008), WAIT)
+})

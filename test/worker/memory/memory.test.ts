@@ -1,0 +1,127 @@
+import { describe, expect, test } from 'vitest'
+import { Bookings, BOOKING_MS_MAX } from '../../../worker/memory/bookings.ts'
+import { Breaker, BREAKER_FAILURES } from '../../../worker/memory/breaker.ts'
+import { RecentLookups, RECENT_LOOKUP_MS_MAX } from '../../../worker/memory/recent-lookups.ts'
+import { RoundTrips } from '../../../worker/memory/round-trips.ts'
+import { known } from '../plan/candidates.ts'
+
+describe('breaker', () => {
+  function broken(nowMs = 0): Breaker {
+    const breaker = new Breaker()
+    for (let i = 0; i < BREAKER_FAILURES; i++) breaker.fail('c', nowMs)
+    return breaker
+  }
+
+  test('opens after failures in a row, for its cluster only', () => {
+    const breaker = new Breaker()
+    for (let i = 1; i < BREAKER_FAILURES; i++) breaker.fail('c', 0)
+    breaker.succeed('c')
+    breaker.fail('c', 0)
+    expect(breaker.isOpen('c', 0)).toBe(false)
+    expect(broken().isOpen('c', 0)).toBe(true)
+    expect(broken().isOpen('d', 0)).toBe(false)
+  })
+
+  test('lets one probe through, which closes it or opens it for longer', () => {
+    const breaker = broken()
+    expect(breaker.isOpen('c', 999)).toBe(true)
+    expect(breaker.isOpen('c', 1000)).toBe(false)
+    breaker.begin('c', 1000)
+    expect(breaker.isOpen('c', 1000)).toBe(true)
+    breaker.fail('c', 1100)
+    expect(breaker.isOpen('c', 3000)).toBe(true)
+    expect(breaker.isOpen('c', 3100)).toBe(false)
+    breaker.begin('c', 3100)
+    breaker.succeed('c')
+    expect(breaker.isOpen('c', 3100)).toBe(false)
+  })
+
+  test('a probe that says nothing lets the next one try', () => {
+    const breaker = broken()
+    breaker.begin('c', 1000)
+    breaker.abandon('c')
+    expect(breaker.isOpen('c', 1000)).toBe(false)
+    breaker.begin('c', 1000)
+    expect(breaker.isOpen('c', 1000 + 15_000)).toBe(false)
+  })
+
+  test('the wait has a bound, and late failures of one outage do not double it', () => {
+    const breaker = broken()
+    for (let i = 0; i < 50; i++) breaker.fail('c', 10)
+    expect(breaker.isOpen('c', 1000)).toBe(false)
+    for (let nowMs = 1000, i = 0; i < 20; i++, nowMs += 8000) breaker.fail('c', nowMs)
+    expect(breaker.isOpen('c', 1000 + 19 * 8000 + 8000)).toBe(false)
+  })
+})
+
+describe('bookings', () => {
+  const markers = Uint32Array.from([256, 1, 2, 512, 3, 4])
+
+  test('count until a heartbeat can have seen them, or they expire', () => {
+    const bookings = new Bookings()
+    bookings.book('c', 100, markers, 1000)
+    bookings.book('c', 50, markers, 1500)
+    expect(bookings.bookedMs('c', 900, 1600)).toBe(150)
+    expect(bookings.bookedMs('c', 1200, 1600)).toBe(50)
+    expect(bookings.bookedMs('c', 0, 1500 + BOOKING_MS_MAX)).toBe(0)
+    expect(bookings.bookedMs('d', 0, 1600)).toBe(0)
+  })
+
+  test('speculate on the deepest shared marker until they expire or are retracted', () => {
+    const bookings = new Bookings()
+    bookings.book('c', 100, markers, 0)
+    const sibling = Uint32Array.from([256, 1, 2, 512, 9, 9])
+    expect([...bookings.speculativeBytes(markers, 1)]).toEqual([['c', 512]])
+    expect([...bookings.speculativeBytes(sibling, 1)]).toEqual([['c', 256]])
+    expect([...bookings.speculativeBytes(markers, BOOKING_MS_MAX)]).toEqual([])
+    bookings.retract('c', markers)
+    expect([...bookings.speculativeBytes(markers, 1)]).toEqual([])
+  })
+
+  test('are bounded', () => {
+    const bookings = new Bookings()
+    for (let i = 0; i < 20_000; i++) bookings.book('c', 1, Uint32Array.from([256, i, 7]), 0)
+    expect(bookings.bookedMs('c', -1, 0)).toBe(512)
+    expect(bookings.speculativeBytes(Uint32Array.from([256, 0, 7]), 1).size).toBe(0)
+    expect(bookings.speculativeBytes(Uint32Array.from([256, 19_999, 7]), 1).size).toBe(1)
+  })
+})
+
+describe('round trips', () => {
+  test('begin with what is configured and follow what is measured', () => {
+    const trips = new RoundTrips()
+    expect(trips.estimateMs('us', 'c', 80, false)).toBe(80)
+    expect(trips.estimateMs('us', 'c', undefined, true)).toBeLessThan(
+      trips.estimateMs('us', 'c', undefined, false),
+    )
+    for (let i = 0; i < 50; i++) trips.record('us', 'c', 120, trips.estimateMs('us', 'c', 80, false))
+    expect(trips.estimateMs('us', 'c', 80, false)).toBeCloseTo(120, 0)
+    expect(trips.estimateMs('eu', 'c', 80, false)).toBe(80)
+  })
+
+  test('one slow sample moves them little, nonsense not at all', () => {
+    const trips = new RoundTrips()
+    trips.record('us', 'c', 60_000, 80)
+    expect(trips.estimateMs('us', 'c', 80, false)).toBeLessThan(120)
+    trips.record('us', 'd', -5, 80)
+    trips.record('us', 'd', Number.NaN, 80)
+    expect(trips.estimateMs('us', 'd', 80, false)).toBe(80)
+  })
+})
+
+test('a recent lookup serves its load for a second, never its matches', () => {
+  const recent = new RecentLookups()
+  recent.remember(
+    'us',
+    'm',
+    [known('c', { matchedBytes: 512, loads: { backlogMs: 7 } }), { cluster: 'd', state: 'unknown' }],
+    0,
+  )
+  expect(recent.recall('us', 'm', 400)).toMatchObject([
+    { cluster: 'c', matchedBytes: 0, tier: 0, ageMs: 500, load: { backlogMs: 7 } },
+    { cluster: 'd', state: 'unknown' },
+  ])
+  expect(recent.recall('us', 'm', RECENT_LOOKUP_MS_MAX + 1)).toBeNull()
+  expect(recent.recall('us', 'other', 1)).toBeNull()
+  expect(recent.recall('eu', 'm', 1)).toBeNull()
+})
