@@ -151,7 +151,6 @@ export class Cluster {
       contextTokensMax: model.contextTokensMax,
       prefill: first.profile.prefill,
       tiers: Object.fromEntries(Object.entries(first.profile.tiers).filter(([name]) => tierByName(name))),
-      handoffMs: this.#handoffMs,
     }))
   }
 
@@ -165,6 +164,7 @@ export class Cluster {
       model: model.model,
       backlogMs: loads[0]?.backlogMs ?? 0,
       kvPressure: loads[0]?.kvPressure ?? 0,
+      handoffMs: this.#handoffMs,
       endpoints: loads.length,
       bytesPerToken: this.state(model).ratio.bytesPerToken,
     }))

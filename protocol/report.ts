@@ -34,18 +34,18 @@ export const modelOfferSchema = z.object({
   prefill: prefillLawSchema,
   /** By tier name of core/tiers.ts. */
   tiers: z.record(z.string(), tierCostSchema),
-  /** What handing the KV of one request from prefill to decode adds, without its bytes; 0 where no endpoint splits. */
-  handoffMs: z.number().nonnegative(),
 })
 export type ModelOffer = z.infer<typeof modelOfferSchema>
 
 /** Load of one model in one cluster, from the agent's own bookings. */
 export const modelLoadSchema = z.object({
   model: modelNameSchema,
-  /** The lowest backlog of any endpoint that can prefill, in milliseconds of prefill. A mean would cost detours. */
+  /** The lowest backlog of any endpoint, in milliseconds of prefill. A mean would cost detours. */
   backlogMs: z.number().nonnegative(),
   /** Pinned and queued share of the KV space of that endpoint, 0 to 1. */
   kvPressure: z.number().min(0).max(1),
+  /** What handing KV from prefill to decode added to recent requests, on average; 0 while none is split. */
+  handoffMs: z.number().nonnegative(),
   /** Endpoints that take requests now. 0 means that the model cannot be served here. */
   endpoints: z.int().nonnegative(),
   bytesPerToken: z.number().positive(),

@@ -11,10 +11,9 @@ export const OFFER: ModelOffer = {
   contextTokensMax: 8192,
   prefill: { fixedMs: 10, msPerToken: 0.1, msPerTokenPair: 0 },
   tiers: {},
-  handoffMs: 0,
 }
 
-export const LOAD: ModelLoad = { model: MODEL, backlogMs: 0, kvPressure: 0, endpoints: 2, bytesPerToken: 4 }
+export const LOAD: ModelLoad = { model: MODEL, backlogMs: 0, kvPressure: 0, handoffMs: 0, endpoints: 2, bytesPerToken: 4 }
 
 export interface Change {
   readonly lo: number

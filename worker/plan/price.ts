@@ -69,7 +69,7 @@ export function priceCandidate(
       queueMs,
       loadMs: reuse?.loadMs ?? 0,
       prefillMs,
-      handoffMs: offer?.handoffMs ?? 0,
+      handoffMs: load?.handoffMs ?? 0,
       shadowMs: prefillMs * (shadowFactor(load?.kvPressure ?? assumptions.kvPressure) - 1),
     }),
   }
