@@ -1,4 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
+import { startAgent } from '../../cluster-agent/agent.ts'
+import type { DirectoryInspection } from '../../protocol/lookup.ts'
 import { parseReceipt } from '../../protocol/receipt.ts'
 import { startTestProduct, type TestProduct, type TestProductOptions } from '../support/product.ts'
 import { until } from '../support/wait.ts'
@@ -85,16 +87,21 @@ test('all regions gone: a clear error in OpenAI form, streamed or not, and servi
 test.each([
   ['two engines for both', ['both-0', 'both-1']],
   ['prefill and decode engines', ['prefill-0', 'decode-0', 'decode-1']],
-] as const)('of %s one dies under a request in prefill: the answer comes all the same', async (_, engines) => {
-  await start({ regions: 1, engines, engine: { speed: 1 } })
-  const { engines: running } = clusterOf(home)
-  const long = { messages: [{ role: 'user', content: 'bada '.repeat(30_000) }] }
-  const answers = [ask(long), ask({ messages: [{ role: 'user', content: 'dodo '.repeat(30_000) }] })]
-  const victim = await until('an engine to work', () => running.find((engine) => engine.stats().running > 0))
-  victim.kill()
-  for (const answer of await Promise.all(answers)) expect(answer.status).toBe(200)
-  expect((await ask()).status).toBe(200)
-})
+] as const)(
+  'of %s one dies under a request in prefill: the answer comes all the same',
+  async (_, engines) => {
+    await start({ regions: 1, engines, engine: { speed: 1 } })
+    const { engines: running } = clusterOf(home)
+    const long = { messages: [{ role: 'user', content: 'bada '.repeat(30_000) }] }
+    const answers = [ask(long), ask({ messages: [{ role: 'user', content: 'dodo '.repeat(30_000) }] })]
+    const victim = await until('an engine to work', () =>
+      running.find((engine) => engine.stats().running > 0),
+    )
+    victim.kill()
+    for (const answer of await Promise.all(answers)) expect(answer.status).toBe(200)
+    expect((await ask()).status).toBe(200)
+  },
+)
 
 test('an engine that dies in mid-stream ends the stream with an error event', async () => {
   await start({ regions: 1, engines: ['both-0'], engine: { speed: 1 } })
@@ -212,4 +219,58 @@ test('too large a body is 413, also when it hides its length', async () => {
     expect(await response.json()).toMatchObject({ error: { code: 'body_too_large' } })
   }
   expect((await ask()).status).toBe(200)
+})
+
+async function inspect(region: string): Promise<DirectoryInspection> {
+  const response = await fetch(`${product!.origin}/admin/directory/${region}`, {
+    headers: { authorization: `Bearer ${product!.adminToken}` },
+  })
+  return (await response.json()) as DirectoryInspection
+}
+
+test('every directory holds what every agent drained, after a restart of the edge too', async () => {
+  await start()
+  for (let i = 0; i < 6; i++) {
+    const content = `conversation ${i} `.repeat(200)
+    expect(
+      (await ask({ messages: [{ role: 'user', content }] }, { headers: { 'x-isotherm-routing': 'random' } }))
+        .status,
+    ).toBe(200)
+  }
+  const agree = async () => {
+    for (const { region } of product!.clusters) {
+      const { streams } = await inspect(region.region)
+      for (const { region: other, agent } of product!.clusters) {
+        const reported = agent.cluster.states.reduce(
+          (sum, { ledger }) => sum + [...ledger.resident()].length,
+          0,
+        )
+        if (streams.find(({ cluster }) => cluster === other.cluster)?.entries !== reported) return false
+      }
+    }
+    return true
+  }
+  const resident = () =>
+    product!.clusters.map(({ agent }) => [...agent.cluster.states[0]!.ledger.resident()].length)
+  await until('prompts to be resident somewhere', () => resident().some((count) => count > 10))
+  await until(`directories and agents to agree ${resident().join()}`, agree)
+  await product!.restartEdge()
+  await until('directories and agents to agree again', agree)
+})
+
+test('an agent with a wrong token is not let in and takes nothing from the right one', async () => {
+  await start({ regions: 1, engines: ['both-0'] })
+  const { config } = clusterOf(home).agent.cluster
+  const intruder = await startAgent({
+    ...config,
+    listen: { host: '127.0.0.1', port: 0 },
+    secrets: { ...config.secrets, clusterToken: 'wrong' },
+  })
+  const [stream] = intruder.reporter.streams
+  await until('the intruder to try again', () => stream!.counts.connects > 2)
+  expect(stream!.state).toBe('connecting')
+  const { streams } = await inspect('us-east')
+  expect(streams).toMatchObject([{ cluster: home, state: 'live', resyncs: 0 }])
+  await intruder.stop(0)
+  expect(await ask()).toMatchObject({ status: 200, cluster: home })
 })
