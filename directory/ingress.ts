@@ -11,7 +11,7 @@ import { REPORT_PATH } from '../protocol/report.ts'
 export interface DirectorySettings {
   readonly clusterTokens: ReadonlyMap<string, string>
   /** null when there is no such region. */
-  directoryOf(region: string): Pick<Fetcher, 'fetch'> | null
+  readonly directoryOf: (region: string) => Pick<Fetcher, 'fetch'> | null
 }
 
 const TOKEN_CHARS_MAX = 1024

@@ -22,7 +22,7 @@ const BODY_BYTES_MAX = 8 << 20
 
 type Route = (host: EngineHost, request: IncomingMessage, response: ServerResponse) => void | Promise<void>
 
-const ROUTES: ReadonlyMap<string, Readonly<Record<string, Route>>> = new Map([
+const ROUTES = new Map<string, Readonly<Record<string, Route>>>([
   ['/health', { GET: empty }],
   ['/ping', { GET: empty, POST: empty }],
   ['/version', { GET: (host, _, response) => sendJson(response, 200, { version: host.options.version }) }],
@@ -38,7 +38,7 @@ const ROUTES: ReadonlyMap<string, Readonly<Record<string, Route>>> = new Map([
   ['/v1/completions', { POST: (...args) => generation('completions', ...args) }],
 ])
 
-const CURRENT_ROUTES: ReadonlyMap<string, Readonly<Record<string, Route>>> = new Map([
+const CURRENT_ROUTES = new Map<string, Readonly<Record<string, Route>>>([
   ['/kv_event_sources', { GET: eventSources }],
   ['/v1/chat/completions/render', { POST: scaleOut }],
   ['/v1/completions/render', { POST: scaleOut }],

@@ -120,7 +120,7 @@ function pythonValue(value: unknown): string {
     const entries = Object.entries(value).slice(0, 10)
     return `{${entries.map(([key, item]) => `${pythonText(key)}: ${pythonValue(item)}`).join(', ')}}`
   }
-  return String(value)
+  return typeof value === 'number' || typeof value === 'bigint' ? String(value) : typeof value
 }
 
 function pythonText(text: string): string {

@@ -45,7 +45,14 @@ export function readTransferParams(params: Readonly<Record<string, unknown>> | n
   const cachedTokens = typeof cached === 'number' && Number.isInteger(cached) && cached >= 0 ? cached : null
   return {
     kind: 'consumer',
-    source: { requestId: String(requestId), engineId, host, port, blockIds, cachedTokens },
+    source: {
+      requestId: typeof requestId === 'string' ? requestId : JSON.stringify(requestId),
+      engineId,
+      host,
+      port,
+      blockIds,
+      cachedTokens,
+    },
   }
 }
 

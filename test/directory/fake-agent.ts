@@ -13,7 +13,14 @@ export const OFFER: ModelOffer = {
   tiers: {},
 }
 
-export const LOAD: ModelLoad = { model: MODEL, backlogMs: 0, kvPressure: 0, handoffMs: 0, endpoints: 2, bytesPerToken: 4 }
+export const LOAD: ModelLoad = {
+  model: MODEL,
+  backlogMs: 0,
+  kvPressure: 0,
+  handoffMs: 0,
+  endpoints: 2,
+  bytesPerToken: 4,
+}
 
 export interface Change {
   readonly lo: number

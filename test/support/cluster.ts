@@ -54,7 +54,7 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
     speed,
   })
   const models = options.withoutFiles
-    ? config.models.map(({ tokenizerDir: _, ...model }) => model)
+    ? config.models.map((model) => ({ ...model, tokenizerDir: undefined }))
     : config.models
   const agent = await startAgent(
     parseAgentConfig(

@@ -49,13 +49,15 @@ function play(
   return run.batches
 }
 
+type Hash = number | bigint | { readonly u64: string }
+
 /** Names hashes by their first appearance, so that two engines' opaque hashes compare. */
 class HashNames {
   private readonly names = new Map<string, number>()
 
-  of(hash: unknown): number | null {
+  of(hash: Hash | null): number | null {
     if (hash === null) return null
-    const key = typeof hash === 'object' ? String((hash as { u64: string }).u64) : String(hash)
+    const key = typeof hash === 'object' ? hash.u64 : String(hash)
     if (!this.names.has(key)) this.names.set(key, this.names.size)
     return this.names.get(key)!
   }
@@ -75,7 +77,7 @@ function recordedEvent(event: AnyJson, names: HashNames): unknown {
   if (fields.type === 'BlockRemoved') return { removed: names.of(fields.block_hashes[0]) }
   return {
     parent: names.of(fields.parent_block_hash),
-    hashes: fields.block_hashes.map((hash: unknown) => names.of(hash)),
+    hashes: fields.block_hashes.map((hash: Hash) => names.of(hash)),
     tokens: fields.token_ids,
     salt: fields.extra_keys[0]?.[0] ?? null,
   }
