@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME`: measurements. They print what they measured and assert nothing. */
 import { Command } from 'commander'
+import { benchCancel } from './cancel.ts'
 import { benchCore } from './core.ts'
 import { benchReplay } from './replay.ts'
 
@@ -23,5 +24,12 @@ program
   .option('--json <file>', 'write every summary as JSON here')
   .option('--markdown <file>', 'write the tables as Markdown here')
   .action(benchReplay)
+
+program
+  .command('cancel')
+  .description('how long an engine goes on prefilling for a client that has left')
+  .option('--tries <tries>', 'clients that leave', Number, 10)
+  .option('--port <port>', 'port of the endpoint', Number, 8797)
+  .action(benchCancel)
 
 await program.parseAsync()

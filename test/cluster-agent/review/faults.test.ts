@@ -1,7 +1,4 @@
-/**
- * Faults of the agent that a review reproduced and that still stand. Each test says what should hold and is expected to
- * fail; the one who mends a fault turns `test.fails` into `test` and moves it beside the others of its subject.
- */
+/** What a review of the agent found at fault, each with what holds instead. */
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
