@@ -5,6 +5,7 @@ import type { Admission } from './admit.ts'
 import { askDirectory, type Knowledge } from './directory-client.ts'
 import type { Edge } from './env.ts'
 import type { Fingerprint } from './fingerprint.ts'
+import { bookedQueueMs } from './plan/booked-queue.ts'
 import type { Candidate } from './plan/candidate.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
 
@@ -60,7 +61,7 @@ function layOutCandidates(
       config,
       knowledge,
       rttMs,
-      bookedMs: edge.bookings.bookedMs(cluster, heartbeatMs, nowMs) / Math.max(1, load?.endpoints ?? 1),
+      bookedMs: bookedQueueMs(edge.bookings.booked(cluster, heartbeatMs, nowMs), load?.endpoints ?? 1),
       speculativeBytes: speculativeBytes.get(cluster) ?? 0,
       isBreakerOpen: edge.breaker.isOpen(cluster, nowMs),
     }

@@ -43,12 +43,14 @@ export class Bookings {
     }
   }
 
-  /** Prefill sent to `cluster` that a heartbeat sent there at `heartbeatMs` (on this clock) cannot have counted. */
-  bookedMs(cluster: string, heartbeatMs: number, nowMs: number): number {
+  /**
+   * Prefill in ms of each request sent to `cluster` that a heartbeat sent there at `heartbeatMs` (on this clock) cannot
+   * have counted, oldest first.
+   */
+  booked(cluster: string, heartbeatMs: number, nowMs: number): number[] {
     const sinceMs = Math.max(heartbeatMs, nowMs - BOOKING_MS_MAX)
-    let sum = 0
-    for (const { atMs, prefillMs } of this.#bookings.get(cluster) ?? []) if (atMs > sinceMs) sum += prefillMs
-    return sum
+    const bookings = this.#bookings.get(cluster) ?? []
+    return bookings.flatMap(({ atMs, prefillMs }) => (atMs > sinceMs ? [prefillMs] : []))
   }
 
   /** By cluster: canonical bytes of the prompt that have just been sent there. */
