@@ -1,7 +1,7 @@
 /** One call to one cluster: the signed request, its bound, and what came of it. Books, measures and tells the breaker. */
 import { markersToText } from '../core/marker-text.ts'
 import { ENVELOPE_HEADER } from '../protocol/envelope.ts'
-import { AGENT_ROUTE_HEADER, REQUEST_ID_HEADER } from '../protocol/receipt.ts'
+import { AGENT_ROUTE_HEADER, REQUEST_ID_HEADER, type Receipt } from '../protocol/receipt.ts'
 import type { Admission } from './admit.ts'
 import type { Edge } from './env.ts'
 import { newNonce, sealEnvelope } from './envelope-seal.ts'
@@ -20,6 +20,8 @@ export interface Shipment {
   readonly survey: Survey
   /** When the caller stops waiting, on the edge's clock. */
   readonly deadlineMs: number
+  /** Hears of each cluster that is about to be tried, so that an answer without any says which was the last. */
+  readonly onAttempt: (receipt: Receipt) => void
 }
 
 export type AttemptOutcome =

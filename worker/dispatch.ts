@@ -32,9 +32,11 @@ export async function dispatch(edge: Edge, shipment: Shipment, clientLost: Abort
     if (leftMs <= 0) throw tooLate()
     const isLast = index === entries.length - 1
     const waitMs = isLast ? leftMs : Math.min(leftMs, stallMs(edge, shipment, entry))
+    const receipt = receiptOf(entry, index + 1, plan.reason)
+    shipment.onAttempt(receipt)
     const outcome = await tryCluster(edge, shipment, entry, index + 1, waitMs, clientLost)
     if (outcome.kind === 'answer') {
-      return { response: outcome.response, receipt: receiptOf(entry, index + 1, plan.reason) }
+      return { response: outcome.response, receipt }
     }
     failures.push(outcome)
   }

@@ -2,6 +2,7 @@
 import type { PromptApi } from '../core/prompt-bytes.ts'
 import type { TenantConfig } from '../protocol/edge-config.ts'
 import { RouteError } from '../protocol/errors.ts'
+import { formatReceipt, ROUTE_HEADER } from '../protocol/receipt.ts'
 import { admit, parseBody, readBody, type Admission } from './admit.ts'
 import type { Shipment } from './attempt.ts'
 import { dispatch, expectedReceipt } from './dispatch.ts'
@@ -55,6 +56,9 @@ export async function routeRequest(context: RouteContext, path: string, request:
     admission,
     survey,
     deadlineMs,
+    onAttempt: (receipt) => {
+      context.headers[ROUTE_HEADER] = formatReceipt(receipt)
+    },
   }
   const clientLost = new AbortController()
   const relay: Relay = {

@@ -79,6 +79,7 @@ test('all regions gone: a clear error in OpenAI form, streamed or not, and servi
   for (const { link } of product!.clusters) link.set('refuse')
   const answer = await ask()
   expect([502, 503]).toContain(answer.status)
+  expect(answer.attempt).toBeGreaterThan(1)
   expect(JSON.parse(answer.text)).toMatchObject({ error: { type: 'server_error' } })
   for (const { link } of product!.clusters) link.set('open')
   await until('service', async () => (await ask()).status === 200)
