@@ -57,6 +57,8 @@ export default defineConfig({
           include: ['test/product/**/*.test.ts'],
           exclude: ['**/*.node.test.ts'],
           fileParallelism: false,
+          // After the others: whole products beside every other test would only wait for the processor.
+          sequence: { groupOrder: 1 },
           globalSetup: ['test/support/bundle.ts'],
           testTimeout: 120_000,
           hookTimeout: 180_000,

@@ -1,5 +1,5 @@
 /** `isotherm start`: the local product, a key and a `curl` to paste, and a live line until Ctrl-C. */
-import { rm, writeFile } from 'node:fs/promises'
+import { rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { LiveLine } from './live-line.ts'
@@ -75,7 +75,6 @@ Ctrl-C ends everything.
 
 /** Holds a secret: only its owner may read it. It appears whole or not at all. */
 async function writeReadyFile(file: string, { baseUrl, apiKey, adminToken }: Product): Promise<void> {
-  const { rename } = await import('node:fs/promises')
   const draft = `${file}.${process.pid}`
   await writeFile(draft, `${JSON.stringify({ baseUrl, apiKey, adminToken })}\n`, { mode: 0o600 })
   await rename(draft, file)

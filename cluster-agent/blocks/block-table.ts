@@ -3,6 +3,7 @@
  * (model, adapter, salt, block size, then tokens), so the same prompt has the same blocks on every endpoint, whatever the
  * engines' own hashes are. A block is a small number; chains are parent links. A block lives while someone retains it.
  */
+import { keyNumber } from '../../core/key-number.ts'
 
 /** The number of a block in its table. */
 export type Block = number
@@ -92,7 +93,7 @@ export class BlockTable {
       this.#retains[at] = retains
       if (retains > 0) return
       const parent = this.parent(at)
-      const key = mapKey(this.#keysLo[at] ?? 0, this.#keysHi[at] ?? 0)
+      const key = keyNumber(this.#keysLo[at] ?? 0, this.#keysHi[at] ?? 0)
       if (this.#byKey.get(key) === at) this.#byKey.delete(key)
       this.#unlink(at, parent)
       this.#parents[at] = NO_BLOCK
@@ -110,7 +111,7 @@ export class BlockTable {
   }
 
   #find(lo: number, hi: number, parent: Block): Block {
-    const key = mapKey(lo, hi)
+    const key = keyNumber(lo, hi)
     const known = this.#byKey.get(key)
     if (
       known !== undefined &&
@@ -164,11 +165,6 @@ export class BlockTable {
     this.#next = grown(this.#next, new Int32Array(capacity).fill(NO_BLOCK))
     this.#previous = grown(this.#previous, new Int32Array(capacity).fill(NO_BLOCK))
   }
-}
-
-/** 53 of the 64 bits: a number that a Map keys well. The rest is compared at the block. */
-function mapKey(lo: number, hi: number): number {
-  return (hi & 0x1fffff) * 0x1_0000_0000 + lo
 }
 
 function grown<T extends Uint32Array | Int32Array>(from: T, to: T): T {

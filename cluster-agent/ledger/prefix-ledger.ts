@@ -3,6 +3,7 @@
  * that key, and the block chain under them. It knows which markers changed tier in the cluster since the last report.
  * Bounded: the least recently used markers go first.
  */
+import { keyNumber } from '../../core/key-number.ts'
 import { TIER_NOWHERE, TIERS } from '../../core/tiers.ts'
 import type { BlockIndex } from '../blocks/block-index.ts'
 import { NO_BLOCK, type Block } from '../blocks/block-table.ts'
@@ -54,7 +55,7 @@ export class PrefixLedger {
 
   /** Finding a marker counts as using it. */
   find(lo: number, hi: number): LedgerEntry | null {
-    const key = mapKey(lo, hi)
+    const key = keyNumber(lo, hi)
     const marker = this.#markers.get(key)
     if (!marker || marker.lo !== lo || marker.hi !== hi) return null
     this.#markers.delete(key)
@@ -64,7 +65,7 @@ export class PrefixLedger {
 
   /** Enters what was learnt; later knowledge of the same key replaces earlier. */
   learn(entry: LedgerEntry): void {
-    const key = mapKey(entry.lo, entry.hi)
+    const key = keyNumber(entry.lo, entry.hi)
     const known = this.#markers.get(key)
     if (
       known?.lo === entry.lo &&
@@ -160,8 +161,4 @@ export class PrefixLedger {
     if (markers?.size === 0) this.#byBlock.delete(marker.block)
     this.#index.table.release(marker.block)
   }
-}
-
-function mapKey(lo: number, hi: number): number {
-  return (hi & 0x1fffff) * 0x1_0000_0000 + lo
 }

@@ -2,6 +2,8 @@
  * Prefixes that were just routed and are not confirmed by events yet. They count as resident where they went, so that a
  * burst of one new prefix goes together, and expire soon.
  */
+import { markerKeyNumber } from '../../core/key-number.ts'
+
 export const SPECULATION_MS = 2000
 const MARKERS_MAX = 16_384
 
@@ -18,7 +20,7 @@ export class Speculation {
   note(endpoint: number, markers: Uint32Array, nowMs: number): void {
     const endMs = nowMs + SPECULATION_MS
     for (let at = 0; at + 2 < markers.length; at += 3) {
-      const key = keyAt(markers, at)
+      const key = markerKeyNumber(markers, at)
       this.#guesses.delete(key)
       this.#guesses.set(key, { endpoint, offsetBytes: markers[at] ?? 0, endMs })
     }
@@ -32,14 +34,10 @@ export class Speculation {
   match(markers: Uint32Array, nowMs: number): ReadonlyMap<number, number> {
     const found = new Map<number, number>()
     for (let at = markers.length - 3; at >= 0; at -= 3) {
-      const guess = this.#guesses.get(keyAt(markers, at))
+      const guess = this.#guesses.get(markerKeyNumber(markers, at))
       if (!guess || guess.endMs <= nowMs) continue
       if (!found.has(guess.endpoint)) found.set(guess.endpoint, guess.offsetBytes)
     }
     return found
   }
-}
-
-function keyAt(markers: Uint32Array, at: number): number {
-  return ((markers[at + 2] ?? 0) & 0x1fffff) * 0x1_0000_0000 + (markers[at + 1] ?? 0)
 }

@@ -2,6 +2,7 @@
  * What this isolate has just sent where, and no heartbeat can show yet: prefill as virtual load, prompts as speculative
  * residency. Without it a burst sees a frozen queue, and equal new prompts of a burst scatter. Everything expires.
  */
+import { markerKeyNumber } from '../../core/key-number.ts'
 
 /** How long a booking or a speculation may stand, whatever the directory says. */
 export const BOOKING_MS_MAX = 2000
@@ -32,14 +33,14 @@ export class Bookings {
       bookings.shift()
     }
     for (let marker = 0; marker + 2 < markers.length; marker += 3) {
-      this.#speculate(markerKey(markers, marker), cluster, nowMs + BOOKING_MS_MAX)
+      this.#speculate(markerKeyNumber(markers, marker), cluster, nowMs + BOOKING_MS_MAX)
     }
   }
 
   /** The attempt came to nothing: its prompt is not there. The load is left to expire, since some of it may be real. */
   retract(cluster: string, markers: Uint32Array): void {
     for (let marker = 0; marker + 2 < markers.length; marker += 3) {
-      this.#speculations.get(markerKey(markers, marker))?.clusters.delete(cluster)
+      this.#speculations.get(markerKeyNumber(markers, marker))?.clusters.delete(cluster)
     }
   }
 
@@ -57,7 +58,7 @@ export class Bookings {
   speculativeBytes(markers: Uint32Array, nowMs: number): ReadonlyMap<string, number> {
     const found = new Map<string, number>()
     for (let marker = markers.length - 3; marker >= 0; marker -= 3) {
-      const speculation = this.#speculations.get(markerKey(markers, marker))
+      const speculation = this.#speculations.get(markerKeyNumber(markers, marker))
       if (!speculation) continue
       for (const [cluster, untilMs] of speculation.clusters) {
         if (untilMs > nowMs && !found.has(cluster)) found.set(cluster, markers[marker] ?? 0)
@@ -76,9 +77,4 @@ export class Bookings {
     const oldest = this.#speculations.keys().next()
     if (!oldest.done) this.#speculations.delete(oldest.value)
   }
-}
-
-/** 53 of the key's 64 bits, which a number holds exactly; among this few entries that is as good as all. */
-function markerKey(markers: Uint32Array, marker: number): number {
-  return ((markers[marker + 2] ?? 0) & 0x1fffff) * 2 ** 32 + (markers[marker + 1] ?? 0)
 }
