@@ -6,7 +6,7 @@ import type { EngineOptionsInput } from '../../simulator/engine-options.ts'
 import { wordText } from '../../simulator/model/vocabulary.ts'
 import { range } from './drive.ts'
 import type { AnyJson } from './fixtures.ts'
-import { until } from './until.ts'
+import { until } from '../support/wait.ts'
 
 const running: RunningEngine[] = []
 

@@ -3,7 +3,7 @@ import { startEngine, type RunningEngine } from '../../simulator/engine-server.t
 import type { EngineOptionsInput } from '../../simulator/engine-options.ts'
 import { exchanges, shapeOf, type AnyJson } from './fixtures.ts'
 import { range } from './drive.ts'
-import { until } from './until.ts'
+import { until } from '../support/wait.ts'
 
 const PREFILL = {
   do_remote_decode: true,

@@ -5,7 +5,7 @@ import { startEngine, type RunningEngine } from '../../simulator/engine-server.t
 import type { EngineOptionsInput } from '../../simulator/engine-options.ts'
 import { range } from './drive.ts'
 import type { AnyJson } from './fixtures.ts'
-import { until } from './until.ts'
+import { until } from '../support/wait.ts'
 
 const VERSIONS = ['0.32.0', '0.23.0'] as const
 const started: { stop(): unknown }[] = []

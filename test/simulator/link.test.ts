@@ -2,7 +2,7 @@ import { createServer, connect, type AddressInfo, type Server, type Socket } fro
 import { randomBytes } from 'node:crypto'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { startLink, type RunningLink } from '../../simulator/link.ts'
-import { until } from './until.ts'
+import { until } from '../support/wait.ts'
 
 let echo: Server
 let link: RunningLink

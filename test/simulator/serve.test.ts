@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, afterEach, expect, test } from 'vitest'
 import type { AnyJson } from './fixtures.ts'
-import { until } from './until.ts'
+import { until } from '../support/wait.ts'
 
 const SERVE = fileURLToPath(new URL('../../simulator/serve.ts', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'simulator-serve-'))
