@@ -4,7 +4,7 @@
  */
 import { markerCount } from '../core/prefix-markers.ts'
 import { tierByName } from '../core/tiers.ts'
-import type { ModelLoad, ModelOffer } from '../protocol/report.ts'
+import { ENDPOINTS_REPORTED_MAX, type ModelLoad, type ModelOffer } from '../protocol/report.ts'
 import { BlockIndex } from './blocks/block-index.ts'
 import { NO_BLOCK } from './blocks/block-table.ts'
 import type { AgentConfig, ModelConfig } from './config.ts'
@@ -163,6 +163,7 @@ export class Cluster {
     return [...this.#models.values()].map((model) => ({
       model: model.model,
       backlogMs: loads[0]?.backlogMs ?? 0,
+      otherBacklogsMs: loads.slice(1, 1 + ENDPOINTS_REPORTED_MAX).map(({ backlogMs }) => backlogMs),
       kvPressure: loads[0]?.kvPressure ?? 0,
       handoffMs: this.#handoffMs,
       endpoints: loads.length,

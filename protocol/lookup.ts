@@ -26,6 +26,8 @@ export type ClusterKnowledge =
       /** null when the cluster does not serve the model. */
       readonly offer: ModelOffer | null
       readonly load: ModelLoad | null
+      /** Time since that load was heard, in milliseconds. */
+      readonly loadAgeMs: number
     }
 
 export interface LookupAnswer {

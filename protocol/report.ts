@@ -37,11 +37,16 @@ export const modelOfferSchema = z.object({
 })
 export type ModelOffer = z.infer<typeof modelOfferSchema>
 
+/** The most endpoints whose queues a heartbeat tells apart. */
+export const ENDPOINTS_REPORTED_MAX = 63
+
 /** Load of one model in one cluster, from the agent's own bookings. */
 export const modelLoadSchema = z.object({
   model: modelNameSchema,
   /** The lowest backlog of any endpoint, in milliseconds of prefill. A mean would cost detours. */
   backlogMs: z.number().nonnegative(),
+  /** Backlogs of the other endpoints, rising: a burst fills the shortest queues one after another. */
+  otherBacklogsMs: z.array(z.number().nonnegative()).max(ENDPOINTS_REPORTED_MAX).optional(),
   /** Pinned and queued share of the KV space of that endpoint, 0 to 1. */
   kvPressure: z.number().min(0).max(1),
   /** What handing KV from prefill to decode added to recent requests, on average; 0 while none is split. */

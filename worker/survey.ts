@@ -1,6 +1,7 @@
 /** What the edge knows at this moment, laid out as candidates, and the plan made of it. Dispatch and explain both ask here. */
 import type { PromptApi } from '../core/prompt-bytes.ts'
 import type { ClusterKnowledge } from '../protocol/lookup.ts'
+import type { ModelLoad } from '../protocol/report.ts'
 import type { Admission } from './admit.ts'
 import { askDirectory, type Knowledge } from './directory-client.ts'
 import type { Edge } from './env.ts'
@@ -40,6 +41,9 @@ export async function surveyRoute(
   return { edgeRegion, fingerprint, knowledge: source, plan }
 }
 
+/** What an agent may take from the arrival of a request to its booking. */
+const AGENT_MS = 50
+
 function layOutCandidates(
   edge: Edge,
   edgeRegion: string,
@@ -56,14 +60,24 @@ function layOutCandidates(
     const rttMs = edge.roundTrips.estimateMs(edgeRegion, cluster, seedsMs[cluster], region === edgeRegion)
     const load = knowledge.state === 'known' ? knowledge.load : null
     // A heartbeat heard now left the cluster half a round trip ago and shows what was sent half a round trip before that.
-    const heartbeatMs = knowledge.state === 'known' ? nowMs - knowledge.ageMs - rttMs : 0
+    const heartbeatMs = knowledge.state === 'known' ? nowMs - knowledge.loadAgeMs - rttMs - AGENT_MS : 0
     return {
       config,
       knowledge,
       rttMs,
-      bookedMs: bookedQueueMs(edge.bookings.booked(cluster, heartbeatMs, nowMs), load?.endpoints ?? 1),
+      bookedMs: bookedQueueMs(edge.bookings.booked(cluster, heartbeatMs, nowMs), queuesOf(load)),
       speculativeBytes: speculativeBytes.get(cluster) ?? 0,
       isBreakerOpen: edge.breaker.isOpen(cluster, nowMs),
     }
   })
+}
+
+/** The queues of a cluster's endpoints; where only the shortest is known the others are taken to be like it. */
+function queuesOf(load: ModelLoad | null): number[] {
+  if (load === null) return [0]
+  const { backlogMs, otherBacklogsMs, endpoints } = load
+  return [
+    backlogMs,
+    ...(otherBacklogsMs ?? Array.from({ length: Math.max(endpoints - 1, 0) }, () => backlogMs)),
+  ]
 }

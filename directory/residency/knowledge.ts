@@ -29,6 +29,7 @@ export function answerLookup(
       draining: loads.draining,
       offer: loads.offer(model),
       load: loads.load(model),
+      loadAgeMs: loads.ageMs(nowMs),
     }
   })
   return { directory, clusters }

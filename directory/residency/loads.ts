@@ -5,6 +5,7 @@ export class ClusterLoads {
   #offers: ReadonlyMap<string, ModelOffer> = new Map()
   #loads: ReadonlyMap<string, ModelLoad> = new Map()
   #draining = false
+  #heardMs = 0
 
   /** A new stream begins: its offers replace the old ones, its load is not known yet. */
   takeHello(hello: Hello): void {
@@ -13,9 +14,15 @@ export class ClusterLoads {
     this.#draining = false
   }
 
-  takeHeartbeat(heartbeat: Heartbeat): void {
+  takeHeartbeat(heartbeat: Heartbeat, nowMs: number): void {
+    this.#heardMs = nowMs
     this.#loads = new Map(heartbeat.loads.map((load) => [load.model, load]))
     this.#draining = heartbeat.draining
+  }
+
+  /** Frames of residency say nothing of load: its age is that of the last heartbeat. */
+  ageMs(nowMs: number): number {
+    return Math.max(0, nowMs - this.#heardMs)
   }
 
   get draining(): boolean {

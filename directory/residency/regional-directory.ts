@@ -160,7 +160,7 @@ export class RegionalDirectory {
           : [send(connection, { type: 'ack', epoch: stream.epoch, seq: stream.seq })]
       }
       case 'take-load':
-        if (input.heartbeat) stream.loads.takeHeartbeat(input.heartbeat)
+        if (input.heartbeat) stream.loads.takeHeartbeat(input.heartbeat, nowMs)
         return []
       case 'ask-resync':
         this.#map.clearColumn(column)

@@ -34,7 +34,13 @@ export class RecentLookups {
     return recent.clusters.map((cluster) =>
       cluster.state === 'unknown'
         ? cluster
-        : { ...cluster, matchedBytes: 0, tier: 0, ageMs: cluster.ageMs + elapsedMs },
+        : {
+            ...cluster,
+            matchedBytes: 0,
+            tier: 0,
+            ageMs: cluster.ageMs + elapsedMs,
+            loadAgeMs: cluster.loadAgeMs + elapsedMs,
+          },
     )
   }
 }

@@ -10,7 +10,7 @@ export interface Candidate {
   readonly config: ClusterConfig
   readonly knowledge: ClusterKnowledge
   readonly rttMs: number
-  /** Prefill that this isolate sent there and no heartbeat can have counted yet, in ms of one endpoint. */
+  /** What requests that this isolate sent there, and no heartbeat can have counted yet, add to the shortest queue. */
   readonly bookedMs: number
   /** Canonical bytes of this prompt that this isolate has just sent there; 0 when none. */
   readonly speculativeBytes: number
@@ -19,7 +19,7 @@ export interface Candidate {
 
 /** The load of the candidate if it is fresh enough to be believed. */
 export function believedLoad({ knowledge }: Candidate): ModelLoad | null {
-  return knowledge.state === 'known' && knowledge.ageMs <= LOAD_AGE_MS_MAX ? knowledge.load : null
+  return knowledge.state === 'known' && knowledge.loadAgeMs <= LOAD_AGE_MS_MAX ? knowledge.load : null
 }
 
 export function offerOf({ knowledge }: Candidate): ModelOffer | null {

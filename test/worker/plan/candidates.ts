@@ -18,6 +18,7 @@ export function known(cluster: string, change: Partial<Known> & { loads?: Partia
     matchedBytes: 0,
     tier: change.matchedBytes ? 1 : 0,
     ageMs: 100,
+    loadAgeMs: 100,
     draining: false,
     offer: OFFER,
     load: { ...LOAD, ...loads },

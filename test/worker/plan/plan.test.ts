@@ -74,7 +74,7 @@ describe('a known conversation', () => {
   })
 
   test('stays where it is while the load there is too old to be believed', () => {
-    const home = known('near', { ...warm, ageMs: 6000, loads: { backlogMs: 9e6 } })
+    const home = known('near', { ...warm, loadAgeMs: 6000, loads: { backlogMs: 9e6 } })
     expect(order(makePlan(input([candidate('near', 5, home), candidate('far', 100)])))).toEqual([
       'near',
       'far',
@@ -114,7 +114,7 @@ describe('what is not known', () => {
   })
 
   test('an old load is not believed: neither its queue nor its missing endpoints', () => {
-    const old = candidate('near', 5, known('near', { ageMs: 6000, loads: { backlogMs: 9e6, endpoints: 0 } }))
+    const old = candidate('near', 5, known('near', { loadAgeMs: 6000, loads: { backlogMs: 9e6, endpoints: 0 } }))
     expect(order(makePlan(input([old, candidate('far', 100)])))).toEqual(['near', 'far'])
   })
 })
@@ -184,7 +184,7 @@ test('no plan names a cluster that policy forbids, and every cluster is planned 
   const anyKnown = fc.record({
     matchedBytes: fc.nat(PROMPT_BYTES),
     tier: fc.nat(15),
-    ageMs: fc.oneof(fc.nat(10_000), fc.constant(Infinity)),
+    loadAgeMs: fc.oneof(fc.nat(10_000), fc.constant(Infinity)),
     draining: fc.boolean(),
     hasOffer: fc.boolean(),
     endpoints: fc.nat(2),
