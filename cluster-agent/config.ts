@@ -13,6 +13,11 @@ const profileSchema = z.strictObject({
     .nonnegative()
     .default(0.1)
     .describe('What each further sequence adds to a step'),
+  batchTokensMax: z
+    .int()
+    .positive()
+    .default(4096)
+    .describe('Tokens of one engine step; a longer prefill takes several'),
   kvTokens: z.int().positive().describe('KV space on the GPU, in tokens'),
   tiers: z
     .record(z.string(), tierCostSchema)

@@ -8,6 +8,8 @@ export interface EndpointProfile {
   /** One decode step: base, and for each running sequence. */
   readonly decodeStepMs: number
   readonly decodeMsPerSequence: number
+  /** Tokens of one engine step: a longer prefill takes several, each shared with what decodes there. */
+  readonly batchTokensMax: number
   readonly kvTokens: number
   /** By tier name; others cost what core/tiers.ts says. */
   readonly tiers: Readonly<Record<string, TierCost>>

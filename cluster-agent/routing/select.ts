@@ -103,8 +103,9 @@ function pricePair(prefill: Candidate, decode: Candidate, leg: PrefillLeg, size:
   const { profile } = decode.endpoint
   const stepMs = profile.decodeStepMs + profile.decodeMsPerSequence * decode.load.decoding
   if (prefill === decode) {
-    // Each prefill chunk shares its step with the sequences that decode here.
-    return { prefill, decode, ...leg, handoffMs: 0, stepMs: decode.load.decoding > 0 ? stepMs : 0 }
+    // Each chunk of the prefill shares its step with the sequences that decode here.
+    const chunks = Math.ceil((size.promptTokens - leg.reusedTokens) / profile.batchTokensMax)
+    return { prefill, decode, ...leg, handoffMs: 0, stepMs: decode.load.decoding > 0 ? stepMs * chunks : 0 }
   }
   const held = decode.runs[0]?.tier === TIERS[0].number ? decode.runs[0].blocks * size.blockTokens : 0
   const bytes = Math.max(size.promptTokens - held, 0) * size.kvBytesPerToken

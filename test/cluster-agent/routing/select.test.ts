@@ -8,6 +8,7 @@ const profile = {
   prefill: { fixedMs: 30, msPerToken: 1 / 15.928, msPerTokenPair: 2e-6 },
   decodeStepMs: 13,
   decodeMsPerSequence: 0.1,
+  batchTokensMax: 4096,
   kvTokens: 307_328,
   tiers: { cpu: { floorMs: 0, bytesPerMs: 50e6 }, disk: { floorMs: 0, bytesPerMs: 0.2e6 } },
   transfer: { floorMs: 2, bytesPerMs: 40e6 },
@@ -75,6 +76,14 @@ test('prefill endpoints do not decode while others live; the hand-off is part of
     'e1',
     'e1',
   ])
+})
+
+test('a long prefill shares every one of its steps with what decodes there', () => {
+  const decoding = { load: { backlogMs: 0, kvPressure: 0, decoding: 10 } }
+  const pair = selectPair([candidate(0, 'both', decoding)], { ...size, promptTokens: 40_000 }).ranked[0]!
+    .candidate
+  expect(pair.stepMs).toBeCloseTo(10 * (13 + 0.1 * 10), 6)
+  expect(selectPair([candidate(0, 'both')], size).ranked[0]!.candidate.stepMs).toBe(0)
 })
 
 test('legs of different engine versions are not paired', () => {

@@ -114,7 +114,11 @@ describe('what is not known', () => {
   })
 
   test('an old load is not believed: neither its queue nor its missing endpoints', () => {
-    const old = candidate('near', 5, known('near', { loadAgeMs: 6000, loads: { backlogMs: 9e6, endpoints: 0 } }))
+    const old = candidate(
+      'near',
+      5,
+      known('near', { loadAgeMs: 6000, loads: { backlogMs: 9e6, endpoints: 0 } }),
+    )
     expect(order(makePlan(input([old, candidate('far', 100)])))).toEqual(['near', 'far'])
   })
 })
