@@ -5,6 +5,8 @@
 import type { RateVerdict } from '../../protocol/tenancy.ts'
 
 const MINUTE_MS = 60_000
+/** Refills of fractions of a token add up to a little less than the whole: who waited as told must not be refused. */
+const ROUNDING = 1e-9
 
 export interface BucketState {
   readonly tokens: number
@@ -23,8 +25,8 @@ export function takeToken(state: BucketState | null, requestsPerMinute: number, 
   // A clock that went back refills nothing, and a lowered limit caps what was saved up.
   const elapsedMs = Math.max(0, nowMs - before.atMs)
   const filled = Math.min(requestsPerMinute, before.tokens + elapsedMs * tokensPerMs)
-  const allowed = filled >= 1
-  const tokens = allowed ? filled - 1 : filled
+  const allowed = filled >= 1 - ROUNDING
+  const tokens = allowed ? Math.max(filled - 1, 0) : filled
   return {
     state: { tokens, atMs: Math.max(nowMs, before.atMs) },
     verdict: {

@@ -41,6 +41,7 @@ test('a snapshot makes a cluster known, each part acknowledged', () => {
     matchedBytes: 768,
     tier: 2,
     ageMs: 10,
+    loadAgeMs: 10,
     draining: false,
     offer: OFFER,
     load: LOAD,
