@@ -127,7 +127,7 @@ export class DirectoryStream {
         'directory asked for a resync',
       )
       this.#on('resync', socket)
-    } else if (message.epoch === this.#epoch) {
+    } else if ('epoch' in message && message.epoch === this.#epoch) {
       const isLast = message.type === 'ack' && message.seq === this.#seq && this.#parts.length === 0
       this.#on(message.type === 'welcome' ? 'welcome' : isLast ? 'last-ack' : 'ack', socket)
     }

@@ -21,7 +21,8 @@ export const CACHE_SALT_CONTEXT = 'isotherm-cache-salt-v1'
 export const ENVELOPE_AGE_MS_MAX = 60_000
 
 export const envelopeSchema = z.strictObject({
-  v: z.literal(1),
+  /** 1: without the fields that have defaults. A receiver takes both. */
+  v: z.union([z.literal(1), z.literal(2)]),
   requestId: requestIdSchema,
   /** Which try of this request this is, from 1. */
   attempt: z.int().min(1).max(16),
@@ -45,6 +46,15 @@ export const envelopeSchema = z.strictObject({
   nonce: z.string().regex(/^[A-Za-z0-9_-]{22}$/),
   /** When the caller stops waiting, on the edge's clock. */
   deadlineMs: z.int().nonnegative().nullable(),
+  /** Region of the edge: the directory that hears of the outcome. null: nobody is told. */
+  edgeRegion: nameSchema.nullable().default(null),
+  /** Higher goes first where requests wait; 0 is everybody's. */
+  priority: z.int().min(-100).max(100).default(0),
+  /** What the tenant's policy asks for, in milliseconds; null: nothing. */
+  sloTtftMs: z.int().positive().nullable().default(null),
+  sloItlMs: z.int().positive().nullable().default(null),
 })
 
 export type Envelope = z.infer<typeof envelopeSchema>
+/** An envelope as it travels: the fields that have defaults may be missing. */
+export type EnvelopeInput = z.input<typeof envelopeSchema>

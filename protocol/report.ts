@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { MODELS_MAX, modelNameSchema, nameSchema } from './ids.ts'
+import { OUTCOMES_MAX, outcomeSchema } from './outcome.ts'
 
 /** Where an agent dials: `${directoryUrl}${REPORT_PATH}/{region}?cluster={cluster}`, bearer token = the cluster's. */
 export const REPORT_PATH = '/internal/directory'
@@ -85,7 +86,16 @@ export const heartbeatSchema = z.object({
 })
 export type Heartbeat = z.infer<typeof heartbeatSchema>
 
-export const agentMessageSchema = z.discriminatedUnion('type', [helloSchema, heartbeatSchema])
+/** Requests that ended, of edges of the directory's region. Sent again with the same number until acknowledged. */
+export const outcomesSchema = z.object({
+  type: z.literal('outcomes'),
+  ...streamFields,
+  batch: z.int().min(0).max(0xffffffff),
+  outcomes: z.array(outcomeSchema).min(1).max(OUTCOMES_MAX),
+})
+export type Outcomes = z.infer<typeof outcomesSchema>
+
+export const agentMessageSchema = z.discriminatedUnion('type', [helloSchema, heartbeatSchema, outcomesSchema])
 export type AgentMessage = z.infer<typeof agentMessageSchema>
 
 /** How often an agent sends each. */
@@ -105,6 +115,8 @@ export const directoryMessageSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('welcome'), epoch: streamFields.epoch, directory: nameSchema }),
   /** A snapshot part is applied: send the next. */
   z.object({ type: z.literal('ack'), epoch: streamFields.epoch, seq: z.int().positive() }),
+  /** The batch is with the tenants' ledgers: it is not sent again. */
+  z.object({ type: z.literal('outcomes-ack'), batch: z.int().min(0).max(0xffffffff) }),
   /** The only remedy: a new hello with a new epoch, then a snapshot. */
   z.object({ type: z.literal('resync'), reason: z.enum(RESYNC_REASONS) }),
   /** The directory will not take this agent; the socket closes after it. */

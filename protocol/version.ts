@@ -5,8 +5,9 @@
  * | version | change |
  * |---|---|
  * | 1 | first |
+ * | 2 | outcomes on the report stream; edge region, priority and SLO in the envelope |
  */
-export const PROTOCOL_VERSION = 1
+export const PROTOCOL_VERSION = 2
 
 /** The oldest version that a receiver still serves: a rollout mixes two neighbouring versions. */
 export const PROTOCOL_VERSION_OLDEST = 1

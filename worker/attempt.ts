@@ -83,7 +83,7 @@ async function post(
   const { config } = entry.candidate
   const base = config.entrances[survey.edgeRegion] ?? config.url
   const envelope = sealEnvelope(edge.envelopeSecret, path, bodySha256, {
-    v: 1,
+    v: 2,
     requestId,
     attempt,
     tenant: admission.tenant,
@@ -97,6 +97,10 @@ async function post(
     issuedMs: Date.now(),
     nonce: newNonce(),
     deadlineMs,
+    edgeRegion: survey.edgeRegion,
+    priority: 0,
+    sloTtftMs: null,
+    sloItlMs: null,
   })
   return fetch(`${base.replace(/\/+$/, '')}${path}`, {
     method: 'POST',

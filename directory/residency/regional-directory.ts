@@ -47,6 +47,8 @@ export class RegionalDirectory {
       const resync = { type: 'resync', reason: 'unsupported-version' } as const
       return [{ connection, message: resync, closes: true }]
     }
+    // No ledger takes outcomes here: without an acknowledgement the agent keeps them.
+    if (message.type === 'outcomes') return []
     return message.type === 'hello'
       ? this.#receiveHello(connection, cluster, message, nowMs)
       : this.#receiveHeartbeat(connection, cluster, message, nowMs)

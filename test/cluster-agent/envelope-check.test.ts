@@ -1,14 +1,14 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { EnvelopeCheck } from '../../cluster-agent/envelope-check.ts'
-import { ENVELOPE_AGE_MS_MAX, ENVELOPE_CONTEXT, type Envelope } from '../../protocol/envelope.ts'
+import { ENVELOPE_AGE_MS_MAX, ENVELOPE_CONTEXT, type EnvelopeInput } from '../../protocol/envelope.ts'
 
 const SECRET = 'a-secret-of-some-length'
 const NOW = 1_800_000_000_000
 const body = new TextEncoder().encode('{"prompt":"x"}')
 const request = { method: 'POST', path: '/v1/completions', body }
 
-function envelope(more: Partial<Envelope> = {}): Envelope {
+function envelope(more: Partial<EnvelopeInput> = {}): EnvelopeInput {
   return {
     v: 1,
     requestId: 'r-1',
@@ -28,7 +28,7 @@ function envelope(more: Partial<Envelope> = {}): Envelope {
   }
 }
 function sign(
-  payload: Envelope,
+  payload: EnvelopeInput,
   { secret = SECRET, path = request.path, over = body, method = 'POST' } = {},
 ): string {
   const encoded = Buffer.from(JSON.stringify(payload)).toString('base64url')
@@ -59,10 +59,20 @@ test.each([
   ['another cluster', sign(envelope({ cluster: 'c-2' }))],
   ['old', sign(envelope({ issuedMs: NOW - ENVELOPE_AGE_MS_MAX - 1 }))],
   ['from the future', sign(envelope({ issuedMs: NOW + ENVELOPE_AGE_MS_MAX + 1 }))],
-  ['of another version', sign({ ...envelope(), v: 2 } as unknown as Envelope)],
-  ['with more fields', sign({ ...envelope(), admin: true } as unknown as Envelope)],
+  ['of another version', sign({ ...envelope(), v: 3 } as unknown as EnvelopeInput)],
+  ['with more fields', sign({ ...envelope(), admin: true } as unknown as EnvelopeInput)],
 ])('%s is refused', (_, header) => {
   expect(() => check().verify({ ...request, header }, NOW)).toThrow(
     expect.objectContaining({ code: 'forbidden' }),
   )
+})
+
+test('a version back says nothing of edge region, priority and objectives', () => {
+  const header = sign(envelope({ v: 1 }))
+  expect(check().verify({ ...request, header }, NOW)).toMatchObject({
+    edgeRegion: null,
+    priority: 0,
+    sloTtftMs: null,
+    sloItlMs: null,
+  })
 })
