@@ -4,17 +4,20 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pino, type Logger } from 'pino'
 import { Cluster } from './cluster.ts'
 import type { AgentConfig } from './config.ts'
-import { EventSubscriber } from './event-subscriber.ts'
+import { EventSources } from './event-sources.ts'
+import type { EventSubscriber } from './event-subscriber.ts'
 import { Generation } from './generate.ts'
 import { Health } from './health.ts'
 import { Learner } from './learner.ts'
 import { Reporter } from './reporter.ts'
+import { Roster } from './roster.ts'
 import { createAgentServer } from './server.ts'
 
 export interface RunningAgent {
   readonly url: string
   readonly cluster: Cluster
   readonly learner: Learner
+  readonly roster: Roster
   readonly subscribers: readonly EventSubscriber[]
   readonly reporter: Reporter
   /** Takes no new connections, lets requests end within the bound, then lets go of everything. */
@@ -36,22 +39,8 @@ export async function startAgent(
   const generation = new Generation(cluster, health, learner, log)
   const server = createAgentServer(cluster, generation, log)
   await listen(server, config.listen)
-  const subscribers = config.endpoints.map(
-    ({ endpoint, events, replay }, number) =>
-      new EventSubscriber({
-        name: endpoint,
-        events,
-        replay,
-        onEvent: (event) => {
-          for (const { index } of cluster.states) index.apply(number, event)
-        },
-        onFence: () => {
-          for (const { index } of cluster.states) index.fence(number)
-        },
-        log,
-      }),
-  )
-  for (const subscriber of subscribers) subscriber.start()
+  const sources = new EventSources(cluster, log)
+  const roster = new Roster(cluster, [generation, health, sources], log)
   await health.start()
   const reporter = new Reporter(cluster, log)
   reporter.start()
@@ -59,7 +48,10 @@ export async function startAgent(
     url: urlOf(server),
     cluster,
     learner,
-    subscribers,
+    roster,
+    get subscribers() {
+      return sources.all
+    },
     reporter,
     async stop(drainMs = DRAIN_MS) {
       cluster.draining = true
@@ -71,11 +63,8 @@ export async function startAgent(
       await closed
       reporter.stop()
       learner.stop()
-      await Promise.all([
-        health.stop(),
-        generation.close(),
-        ...subscribers.map((subscriber) => subscriber.stop()),
-      ])
+      await roster.stop()
+      await Promise.all([health.stop(), generation.close(), sources.stop()])
     },
   }
 }

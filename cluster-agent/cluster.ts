@@ -8,6 +8,8 @@ import { ENDPOINTS_REPORTED_MAX, type ModelLoad, type ModelOffer } from '../prot
 import { BlockIndex } from './blocks/block-index.ts'
 import { NO_BLOCK } from './blocks/block-table.ts'
 import type { AgentConfig, ModelConfig } from './config.ts'
+import type { EndpointSpec } from './discovery/endpoint-spec.ts'
+import { EndpointRegistry } from './discovery/registry.ts'
 import { PrefixLedger } from './ledger/prefix-ledger.ts'
 import { TokenRatio } from './prompt/token-ratio.ts'
 import { Bookings } from './routing/bookings.ts'
@@ -45,25 +47,17 @@ const BLOCK_TOKENS_USUAL = 16
 
 export class Cluster {
   readonly config: AgentConfig
-  readonly endpoints: readonly Endpoint[]
-  readonly bookings: Bookings
+  readonly registry: EndpointRegistry
+  readonly bookings = new Bookings()
   readonly #models = new Map<string, ModelConfig>()
   readonly #states = new Map<string, ModelState>()
-  readonly #unavailable: (string | null)[]
   #handoffMs = 0
   draining = false
 
   constructor(config: AgentConfig) {
     this.config = config
-    this.endpoints = config.endpoints.map(({ endpoint, role, version, profile }, number) => ({
-      number,
-      name: endpoint,
-      role,
-      version: version ?? null,
-      profile,
-    }))
-    this.#unavailable = config.endpoints.map(() => 'starting')
-    this.bookings = new Bookings(config.endpoints.map(({ profile }) => profile.kvTokens))
+    this.registry = new EndpointRegistry(Math.max(config.endpointsMax, config.endpoints.length))
+    for (const spec of config.endpoints) this.openEndpoint(spec, performance.now())
     for (const model of config.models) {
       this.#models.set(model.model, model)
       const base = model.adapterOf ?? model.model
@@ -85,13 +79,43 @@ export class Cluster {
     return [...this.#states.values()]
   }
 
+  /** Those that may get requests now or later; a number finds one by `registry.endpoint`. */
+  get endpoints(): readonly Endpoint[] {
+    return this.registry.endpoints
+  }
+
+  /** null: as many as there may be are here already. */
+  openEndpoint(spec: EndpointSpec, nowMs: number): Endpoint | null {
+    const endpoint = this.registry.open(spec, nowMs)
+    if (endpoint) this.bookings.setCapacity(endpoint.number, spec.profile.kvTokens)
+    return endpoint
+  }
+
+  updateEndpoint(number: number, spec: EndpointSpec): void {
+    this.registry.update(number, spec)
+    this.bookings.setCapacity(number, spec.profile.kvTokens)
+  }
+
+  /** Forgets what an endpoint holds: it is another process, or gone. */
+  fence(endpoint: number): void {
+    for (const { index } of this.#states.values()) index.fence(endpoint)
+  }
+
+  /** Of an engine that can be asked now, the first that takes requests before others; null without any. */
+  anyUrl(): string | null {
+    const [first] = this.endpoints
+      .filter(({ number }) => this.unavailable(number) === null)
+      .concat(this.endpoints)
+    return first ? (this.registry.spec(first.number)?.url ?? null) : null
+  }
+
   unavailable(endpoint: number): string | null {
-    return this.#unavailable[endpoint] ?? null
+    return this.registry.unavailable(endpoint)
   }
 
   /** `reason` null: the endpoint takes requests. */
   setUnavailable(endpoint: number, reason: string | null): void {
-    this.#unavailable[endpoint] = reason
+    this.registry.setFault(endpoint, reason)
   }
 
   /** How every endpoint stands towards a prompt. */
@@ -172,11 +196,11 @@ export class Cluster {
   }
 
   #makeState(model: string): ModelState {
-    const { length } = this.config.endpoints
-    const index: BlockIndex = new BlockIndex(model, length, (block, isLoss) =>
+    const { capacity } = this.registry
+    const index: BlockIndex = new BlockIndex(model, capacity, (block, isLoss) =>
       ledger.noteBlock(block, isLoss),
     )
-    const ledger = new PrefixLedger(index, length)
+    const ledger = new PrefixLedger(index, capacity)
     return { index, ledger, ratio: new TokenRatio(), speculation: new Speculation() }
   }
 }

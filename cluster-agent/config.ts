@@ -3,41 +3,11 @@ import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { modelNameSchema, nameSchema } from '../protocol/ids.ts'
-import { prefillLawSchema, tierCostSchema } from '../protocol/report.ts'
+import { endpointSchema } from './discovery/endpoint-spec.ts'
 
-const profileSchema = z.strictObject({
-  prefill: prefillLawSchema.describe('Prefill law: fixedMs, msPerToken, msPerTokenPair'),
-  decodeStepMs: z.number().positive().describe('One decode step of a single sequence'),
-  decodeMsPerSequence: z
-    .number()
-    .nonnegative()
-    .default(0.1)
-    .describe('What each further sequence adds to a step'),
-  batchTokensMax: z
-    .int()
-    .positive()
-    .default(4096)
-    .describe('Tokens of one engine step; a longer prefill takes several'),
-  kvTokens: z.int().positive().describe('KV space on the GPU, in tokens'),
-  tiers: z
-    .record(z.string(), tierCostSchema)
-    .default({})
-    .describe('Cost of loading from a tier, by its name'),
-  transfer: tierCostSchema
-    .default({ floorMs: 5, bytesPerMs: 20e6 })
-    .describe('Pulling KV from another endpoint'),
-})
+export type { EndpointConfig } from './discovery/endpoint-spec.ts'
 
-const endpointSchema = z.strictObject({
-  endpoint: nameSchema.describe('Name of the endpoint'),
-  url: z.url({ protocol: /^https?$/ }).describe('Base URL of the engine'),
-  role: z.enum(['prefill', 'decode', 'both']).default('both').describe('What the endpoint is for'),
-  version: z.string().max(64).optional().describe('Engine version; legs of a hand-off need the same'),
-  events: z.string().startsWith('tcp://').describe('ZMQ endpoint of its KV events'),
-  replay: z.string().startsWith('tcp://').optional().describe('ZMQ endpoint of the replay of events'),
-  profile: profileSchema.describe('Speed and sizes'),
-})
-export type EndpointConfig = z.infer<typeof endpointSchema>
+const ENDPOINTS_MAX = 256
 
 const modelSchema = z.strictObject({
   model: modelNameSchema.describe('Name that the engines serve'),
@@ -64,7 +34,15 @@ const fileSchema = z.strictObject({
     .default([])
     .describe('Regional directories to report to: every one of them'),
   models: z.array(modelSchema).min(1).max(256).describe('Models that the engines serve'),
-  endpoints: z.array(endpointSchema).min(1).max(256).describe('The engines'),
+  endpoints: z.array(endpointSchema).min(1).max(ENDPOINTS_MAX).describe('The engines'),
+  endpointsMax: z
+    .int()
+    .min(1)
+    .max(ENDPOINTS_MAX)
+    .default(64)
+    .describe(
+      'The most endpoints at one time, those included that still end; memory of the index grows with it',
+    ),
   standalone: z
     .strictObject({ tenant: nameSchema, shareScope: z.string().min(1).max(128) })
     .optional()

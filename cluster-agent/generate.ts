@@ -9,6 +9,7 @@ import type { PromptApi } from '../core/prompt-bytes.ts'
 import { RouteError, openAiErrorBody } from '../protocol/errors.ts'
 import { AGENT_ROUTE_HEADER } from '../protocol/receipt.ts'
 import type { Cluster, Prompt } from './cluster.ts'
+import type { EndpointSpec } from './discovery/endpoint-spec.ts'
 import { EngineClient } from './engine-client.ts'
 import { engineBody, type ClientBody } from './handoff/engine-body.ts'
 import {
@@ -20,6 +21,8 @@ import {
 } from './handoff/nixl.ts'
 import type { Health } from './health.ts'
 import type { Learner } from './learner.ts'
+import type { RosterPart } from './roster.ts'
+import type { Endpoint } from './routing/endpoint.ts'
 import { predictedMs, selectPair, type Pair } from './routing/select.ts'
 
 export interface GenerateRequest {
@@ -44,9 +47,9 @@ const FAULTS_MAX = 3
 
 type Step = 'answered' | 'left' | 'next'
 
-export class Generation {
+export class Generation implements RosterPart {
   readonly #cluster: Cluster
-  readonly #clients: readonly EngineClient[]
+  readonly #clients = new Map<number, EngineClient>()
   readonly #health: Health
   readonly #learner: Learner
   readonly #log: Logger
@@ -56,11 +59,20 @@ export class Generation {
     this.#health = health
     this.#learner = learner
     this.#log = log
-    this.#clients = cluster.config.endpoints.map(({ url }) => new EngineClient(url))
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#clients.map((client) => client.close()))
+    await Promise.all([...this.#clients.values()].map((client) => client.close()))
+  }
+
+  open({ number }: Endpoint, { url }: EndpointSpec): void {
+    this.#clients.set(number, new EngineClient(url))
+  }
+
+  async release(number: number): Promise<void> {
+    const client = this.#clients.get(number)
+    this.#clients.delete(number)
+    await client?.close()
   }
 
   /** Writes the answer to `res`. Throws `RouteError` when no byte has gone out and nobody can answer. */
@@ -147,7 +159,7 @@ export class Generation {
   }
 
   #client(endpoint: number): EngineClient {
-    const client = this.#clients[endpoint]
+    const client = this.#clients.get(endpoint)
     if (!client) throw new Error(`no endpoint ${endpoint}`)
     return client
   }

@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { request } from 'undici'
 import type { Cluster } from './cluster.ts'
+import type { RosterPart } from './roster.ts'
+import type { Endpoint } from './routing/endpoint.ts'
 
 const INTERVAL_MS = 1000
 const ANSWER_MS_MAX = 2000
@@ -14,19 +16,17 @@ const FAILURES_MAX = 2
 /** An endpoint that failed a request is out at least this long, whatever its health route says. */
 const COOL_DOWN_MS = 2000
 
-export class Health {
+export class Health implements RosterPart {
   readonly #cluster: Cluster
   readonly #log: Logger
   readonly #stopping = new AbortController()
-  readonly #failures: number[]
-  readonly #coolUntilMs: number[]
+  readonly #failures: number[] = []
+  readonly #coolUntilMs: number[] = []
   #running: Promise<void> = Promise.resolve()
 
   constructor(cluster: Cluster, log: Logger) {
     this.#cluster = cluster
     this.#log = log
-    this.#failures = cluster.endpoints.map(() => 0)
-    this.#coolUntilMs = cluster.endpoints.map(() => 0)
   }
 
   /** Resolves after the first round of polls. */
@@ -38,6 +38,11 @@ export class Health {
   async stop(): Promise<void> {
     this.#stopping.abort()
     await this.#running
+  }
+
+  open({ number }: Endpoint): void {
+    this.#failures[number] = 0
+    this.#coolUntilMs[number] = 0
   }
 
   /** A request found the endpoint dead or silent. */
@@ -55,7 +60,11 @@ export class Health {
   }
 
   async #round(): Promise<void> {
-    await Promise.all(this.#cluster.config.endpoints.map(({ url }, endpoint) => this.#poll(endpoint, url)))
+    await Promise.all(
+      this.#cluster.endpoints.map(({ number }) =>
+        this.#poll(number, this.#cluster.registry.spec(number)?.url ?? ''),
+      ),
+    )
   }
 
   async #poll(endpoint: number, url: string): Promise<void> {
@@ -80,7 +89,7 @@ export class Health {
   #set(endpoint: number, reason: string | null): void {
     if (this.#cluster.unavailable(endpoint) === reason) return
     this.#cluster.setUnavailable(endpoint, reason)
-    const name = this.#cluster.endpoints[endpoint]?.name
+    const name = this.#cluster.registry.endpoint(endpoint)?.name
     if (reason === null) this.#log.info({ endpoint: name }, 'endpoint takes requests')
     else this.#log.warn({ endpoint: name, reason }, 'endpoint is out')
   }

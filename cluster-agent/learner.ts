@@ -110,10 +110,9 @@ export class Learner {
   #tokenizer(model: ModelConfig): Promise<PromptTokenizer> {
     const known = this.#tokenizers.get(model.model)
     if (known) return known
-    const [endpoint] = this.#cluster.config.endpoints
     const made = model.tokenizerDir
       ? readTokenizer(model.tokenizerDir)
-      : Promise.resolve(engineTokenizer(endpoint?.url ?? '', model.model))
+      : Promise.resolve(engineTokenizer(() => this.#cluster.anyUrl(), model.model))
     this.#tokenizers.set(model.model, made)
     return made
   }

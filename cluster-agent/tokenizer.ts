@@ -76,14 +76,16 @@ export async function readTokenizer(folder: string): Promise<PromptTokenizer> {
   }
 }
 
-/** Asks an engine: exact, at the price of a round trip and of the engine's CPU. Positions come from the token strings. */
-export function engineTokenizer(url: string, model: string): PromptTokenizer {
+/** Asks an engine, whichever `urlOf` names then: exact, at the price of a round trip and of the engine's CPU. Positions come from the token strings. */
+export function engineTokenizer(urlOf: () => string | null, model: string): PromptTokenizer {
   return {
     async tokenize(api, body) {
       const { messages, prompt, tools, add_generation_prompt, chat_template_kwargs } = body
       const asked =
         api === 'chat' ? { messages, tools, add_generation_prompt, chat_template_kwargs } : { prompt }
       if (api === 'completions' && typeof prompt !== 'string') return null
+      const url = urlOf()
+      if (url === null) return null
       const response = await request(`${url}/tokenize`, {
         method: 'POST',
         headers: { 'content-type': 'application/json' },

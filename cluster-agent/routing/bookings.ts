@@ -22,12 +22,18 @@ interface Ledger {
 }
 
 export class Bookings {
-  readonly #ledgers: Ledger[]
-  readonly #kvTokens: readonly number[]
+  readonly #ledgers: Ledger[] = []
+  readonly #kvTokens: number[] = []
 
-  constructor(kvTokens: readonly number[]) {
-    this.#kvTokens = kvTokens
-    this.#ledgers = kvTokens.map(() => ({ prefills: new Map(), decodes: new Map(), headSinceMs: 0 }))
+  /** `kvTokens`: KV space by endpoint number. */
+  constructor(kvTokens: readonly number[] = []) {
+    for (const [endpoint, tokens] of kvTokens.entries()) this.setCapacity(endpoint, tokens)
+  }
+
+  /** Opens the books of an endpoint, or corrects its KV space. */
+  setCapacity(endpoint: number, kvTokens: number): void {
+    this.#kvTokens[endpoint] = kvTokens
+    this.#ledgers[endpoint] ??= { prefills: new Map(), decodes: new Map(), headSinceMs: 0 }
   }
 
   bookPrefill(endpoint: number, id: string, ms: number, tokens: number, nowMs: number): void {
@@ -82,6 +88,14 @@ export class Bookings {
   /** Legs under way at all endpoints: zero when nothing is. */
   get count(): number {
     return this.#ledgers.reduce((sum, { prefills, decodes }) => sum + prefills.size + decodes.size, 0)
+  }
+
+  /** Legs under way at one endpoint. */
+  countOf(endpoint: number, nowMs: number): number {
+    const ledger = this.#ledgers[endpoint]
+    if (!ledger) return 0
+    this.#expire(ledger, nowMs)
+    return ledger.prefills.size + ledger.decodes.size
   }
 
   #expire(ledger: Ledger, nowMs: number): void {

@@ -1,0 +1,45 @@
+/** What is said of one endpoint, by the configuration, a file or Kubernetes, before it has a number. */
+import { z } from 'zod'
+import { nameSchema } from '../../protocol/ids.ts'
+import { prefillLawSchema, tierCostSchema } from '../../protocol/report.ts'
+
+export const profileSchema = z.strictObject({
+  prefill: prefillLawSchema.describe('Prefill law: fixedMs, msPerToken, msPerTokenPair'),
+  decodeStepMs: z.number().positive().describe('One decode step of a single sequence'),
+  decodeMsPerSequence: z
+    .number()
+    .nonnegative()
+    .default(0.1)
+    .describe('What each further sequence adds to a step'),
+  batchTokensMax: z
+    .int()
+    .positive()
+    .default(4096)
+    .describe('Tokens of one engine step; a longer prefill takes several'),
+  kvTokens: z.int().positive().describe('KV space on the GPU, in tokens'),
+  tiers: z
+    .record(z.string(), tierCostSchema)
+    .default({})
+    .describe('Cost of loading from a tier, by its name'),
+  transfer: tierCostSchema
+    .default({ floorMs: 5, bytesPerMs: 20e6 })
+    .describe('Pulling KV from another endpoint'),
+})
+
+export const endpointSchema = z.strictObject({
+  endpoint: nameSchema.describe('Name of the endpoint'),
+  url: z.url({ protocol: /^https?$/ }).describe('Base URL of the engine'),
+  role: z.enum(['prefill', 'decode', 'both']).default('both').describe('What the endpoint is for'),
+  version: z.string().max(64).optional().describe('Engine version; legs of a hand-off need the same'),
+  events: z.string().startsWith('tcp://').describe('ZMQ endpoint of its KV events'),
+  replay: z.string().startsWith('tcp://').optional().describe('ZMQ endpoint of the replay of events'),
+  profile: profileSchema.describe('Speed and sizes'),
+})
+export type EndpointConfig = z.infer<typeof endpointSchema>
+
+export interface EndpointSpec extends EndpointConfig {
+  /** One life of the engine, when the source knows it (the pod's UID): the next one has an empty cache. */
+  readonly incarnation?: string
+  /** false: it ends or is not ready. It gets no new requests; those that it has may finish. */
+  readonly isServing?: boolean
+}

@@ -1,0 +1,102 @@
+/**
+ * Endpoints and their numbers. Index, bookings and clients know an endpoint by its number, so a number is stable while the
+ * endpoint lives, and is given to another only after its holder is retired, released and forgotten by what expires.
+ */
+import type { Endpoint } from '../routing/endpoint.ts'
+import type { EndpointSpec } from './endpoint-spec.ts'
+
+/** Longer than anything that remembers a number without being told of its end (routing/speculation.ts). */
+export const REUSE_AFTER_MS = 5000
+
+interface Slot {
+  endpoint: Endpoint
+  spec: EndpointSpec
+  /** What its health says; null: well. */
+  fault: string | null
+  /** It is out of the choice; what runs on it may finish. */
+  isRetired: boolean
+}
+
+export class EndpointRegistry {
+  readonly #slots: (Slot | null)[]
+  /** When each number may be given out (again). */
+  readonly #freeFromMs: number[]
+  #endpoints: readonly Endpoint[] = []
+
+  /** Numbers are 0 to `capacity` - 1. */
+  constructor(capacity: number) {
+    this.#slots = Array.from({ length: capacity }, () => null)
+    this.#freeFromMs = this.#slots.map(() => Number.NEGATIVE_INFINITY)
+  }
+
+  get capacity(): number {
+    return this.#slots.length
+  }
+
+  /** Those that are not retired, by number. The list is another one after each change. */
+  get endpoints(): readonly Endpoint[] {
+    return this.#endpoints
+  }
+
+  /** Retired ones too, until they are released. */
+  endpoint(number: number): Endpoint | null {
+    return this.#slots[number]?.endpoint ?? null
+  }
+
+  spec(number: number): EndpointSpec | null {
+    return this.#slots[number]?.spec ?? null
+  }
+
+  /** null: no number is free. */
+  open(spec: EndpointSpec, nowMs: number): Endpoint | null {
+    const number = this.#slots.findIndex((slot, at) => !slot && (this.#freeFromMs[at] ?? 0) <= nowMs)
+    if (number < 0) return null
+    const endpoint = endpointOf(spec, number)
+    this.#slots[number] = { endpoint, spec, fault: 'starting', isRetired: false }
+    this.#refresh()
+    return endpoint
+  }
+
+  /** The same life of the same engine, described anew. */
+  update(number: number, spec: EndpointSpec): void {
+    const slot = this.#slots[number]
+    if (!slot) return
+    slot.spec = spec
+    slot.endpoint = endpointOf(spec, number)
+    this.#refresh()
+  }
+
+  retire(number: number): void {
+    const slot = this.#slots[number]
+    if (!slot) return
+    slot.isRetired = true
+    this.#refresh()
+  }
+
+  /** Nothing speaks of the number any more; it is given out again after a while. */
+  release(number: number, nowMs: number): void {
+    if (!this.#slots[number]?.isRetired) return
+    this.#slots[number] = null
+    this.#freeFromMs[number] = nowMs + REUSE_AFTER_MS
+  }
+
+  /** Why an endpoint takes no new request, or null. */
+  unavailable(number: number): string | null {
+    const slot = this.#slots[number]
+    if (!slot || slot.isRetired) return 'gone'
+    return slot.spec.isServing === false ? 'draining' : slot.fault
+  }
+
+  setFault(number: number, fault: string | null): void {
+    const slot = this.#slots[number]
+    if (slot) slot.fault = fault
+  }
+
+  #refresh(): void {
+    this.#endpoints = this.#slots.flatMap((slot) => (slot && !slot.isRetired ? [slot.endpoint] : []))
+  }
+}
+
+function endpointOf({ endpoint, role, version, profile }: EndpointSpec, number: number): Endpoint {
+  return { number, name: endpoint, role, version: version ?? null, profile }
+}

@@ -1,0 +1,82 @@
+import { afterEach, expect, test } from 'vitest'
+import { startTestCluster, type TestCluster } from '../support/cluster.ts'
+import { until } from '../support/wait.ts'
+
+let cluster: TestCluster
+
+afterEach(() => cluster?.stop())
+
+const ask = (content: string, fields: Record<string, unknown> = {}) =>
+  fetch(`${cluster.agent.url}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({
+      model: cluster.model,
+      messages: [{ role: 'user', content }],
+      max_tokens: 4,
+      ...fields,
+    }),
+  })
+const isOpen = (number: number) => cluster.agent.cluster.unavailable(number) === null
+
+test('endpoints come and go under requests, and no number is taken over too early', async () => {
+  cluster = await startTestCluster({ engine: { speed: 1 } })
+  const { agent } = cluster
+  const { registry, bookings, states } = agent.cluster
+  const [first, second] = agent.cluster.config.endpoints
+  await until('both endpoints', () => isOpen(0) && isOpen(1))
+
+  agent.roster.apply([second!])
+  expect(agent.cluster.endpoints.map(({ number }) => number)).toEqual([1])
+  expect((await ask('only the second is left')).headers.get('x-isotherm-agent-route')).toContain(
+    `prefill=${second!.endpoint}`,
+  )
+  await until('the index to hold its blocks', () => states[0]!.index.residentHashes(1, 1).length > 0)
+
+  const running = await ask('a long answer', { stream: true, max_tokens: 120, ignore_eos: true })
+  agent.roster.apply([first!])
+  await until('the first to take requests again, under another number', () => isOpen(2))
+  await until(
+    'what the second held to be forgotten',
+    () => states[0]!.index.residentHashes(1, 1).length === 0,
+  )
+  expect(registry.endpoint(1)?.name).toBe(second!.endpoint)
+  expect(await running.text()).toContain('[DONE]')
+  await until('its number to be released', () => registry.endpoint(1) === null)
+  expect(bookings.count).toBe(0)
+  expect((await ask('and on')).headers.get('x-isotherm-agent-route')).toContain(`prefill=${first!.endpoint}`)
+  expect(agent.subscribers.length).toBe(1)
+})
+
+test('an endpoint that drains ends what it has and takes nothing more', async () => {
+  cluster = await startTestCluster({ engine: { speed: 1 } })
+  const { agent } = cluster
+  const [first, second] = agent.cluster.config.endpoints
+  await until('both endpoints', () => isOpen(0) && isOpen(1))
+  const running = await Promise.all(
+    Array.from({ length: 4 }, (_, i) =>
+      ask(`answer ${i}`, { stream: true, max_tokens: 60, ignore_eos: true }),
+    ),
+  )
+  agent.roster.apply([{ ...first!, isServing: false }, second!])
+  expect(agent.cluster.unavailable(0)).toBe('draining')
+  for (let i = 0; i < 3; i++) {
+    const route = (await ask(`new ${i}`)).headers.get('x-isotherm-agent-route')
+    expect(route).toContain(`prefill=${second!.endpoint}`)
+    expect(route).toContain(`decode=${second!.endpoint}`)
+  }
+  for (const response of running) expect(await response.text()).toContain('[DONE]')
+  agent.roster.apply([first!, second!])
+  await until('it to take requests again', () => isOpen(0))
+})
+
+test('more endpoints than there may be are refused and taken when there is room', async () => {
+  cluster = await startTestCluster({ agent: { endpointsMax: 2 } })
+  const { agent } = cluster
+  const [first, second] = agent.cluster.config.endpoints
+  agent.roster.apply([first!, second!, { ...first!, endpoint: 'third' }])
+  expect(agent.roster.refused).toBe(1)
+  expect(agent.cluster.endpoints).toHaveLength(2)
+  agent.roster.apply([second!, { ...first!, endpoint: 'third' }])
+  await until('the third', () => agent.cluster.endpoints.some(({ name }) => name === 'third'))
+})
