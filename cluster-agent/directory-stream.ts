@@ -13,9 +13,11 @@ import {
   type Hello,
   type Heartbeat,
   type ModelLoad,
+  type Outcomes,
 } from '../protocol/report.ts'
 import { PROTOCOL_VERSION } from '../protocol/version.ts'
 import type { ResidencyChange } from './ledger/prefix-ledger.ts'
+import { OutcomeQueue } from './report/outcome-queue.ts'
 import { STREAM_TABLE, type StreamEvent, type StreamState } from './report/stream.ts'
 
 export interface StreamOptions {
@@ -50,10 +52,16 @@ export class DirectoryStream {
   #timer: NodeJS.Timeout | undefined
   #progress: NodeJS.Timeout | undefined
   #isStopped = false
+  /** What came true of requests of this region's edges. */
+  readonly outcomes = new OutcomeQueue()
   readonly counts = { resyncs: 0, connects: 0, frames: 0 }
 
   constructor(options: StreamOptions) {
     this.#options = options
+  }
+
+  get region(): string {
+    return this.#options.region
   }
 
   get state(): StreamState {
@@ -93,6 +101,21 @@ export class DirectoryStream {
     this.#send(JSON.stringify(message))
   }
 
+  /** Outcomes go out on any stream that is past its greeting, whatever its snapshot does. */
+  sendOutcomes(nowMs: number): void {
+    if (this.#state !== 'live' && this.#state !== 'snapshot') return
+    const due = this.outcomes.due(nowMs)
+    if (due === null) return
+    const message: Outcomes = {
+      type: 'outcomes',
+      v: PROTOCOL_VERSION,
+      epoch: this.#epoch,
+      batch: due.batch,
+      outcomes: [...due.outcomes],
+    }
+    this.#send(JSON.stringify(message))
+  }
+
   #connect(): void {
     const { url, region, cluster, clusterToken } = this.#options
     const address = new URL(`${url.replace(/\/$/, '')}${REPORT_PATH}/${region}`)
@@ -127,6 +150,8 @@ export class DirectoryStream {
         'directory asked for a resync',
       )
       this.#on('resync', socket)
+    } else if (message.type === 'outcomes-ack') {
+      this.outcomes.acknowledge(message.batch, message.untaken, performance.now())
     } else if ('epoch' in message && message.epoch === this.#epoch) {
       const isLast = message.type === 'ack' && message.seq === this.#seq && this.#parts.length === 0
       this.#on(message.type === 'welcome' ? 'welcome' : isLast ? 'last-ack' : 'ack', socket)
@@ -219,6 +244,7 @@ export class DirectoryStream {
     clearTimeout(this.#progress)
     clearTimeout(this.#timer)
     this.#socket = null
+    this.outcomes.reconnect()
     this.#pending = []
     this.#parts = []
     const boundMs = Math.min(BACKOFF_MS * 2 ** this.#tries++, BACKOFF_MS_MAX)

@@ -1,6 +1,6 @@
 /**
- * The Durable Object around `RegionalDirectory`: sockets, clock and RPC. It writes nothing to storage: it is a cache of
- * the agents' truth. After an eviction its sockets may live on without their streams; each is asked for a resync when it
+ * The Durable Object around `RegionalDirectory`: sockets, clock and RPC. It is a cache of the agents' truth and writes
+ * nothing of it to storage. After an eviction its sockets may live on without their streams; each is asked for a resync when it
  * speaks. Only the Worker can reach it, which has checked the token of a socket's cluster before.
  */
 import { DurableObject } from 'cloudflare:workers'
@@ -12,8 +12,11 @@ import type {
   LookupRequest,
 } from '../protocol/lookup.ts'
 import { MARKERS_MAX, nameSchema } from '../protocol/ids.ts'
+import type { OutcomeSink } from '../protocol/outcome.ts'
+import { OutcomeDelivery } from './outcome-delivery.ts'
 import { RegionalDirectory } from './residency/regional-directory.ts'
-import type { Sending } from './residency/sending.ts'
+import { send, type Delivery, type Sending } from './residency/sending.ts'
+import { ToldVersions } from './told-versions.ts'
 
 /** Sockets of one object: 16 clusters, each with old ones that have not noticed their end. */
 const SOCKETS_MAX = 64
@@ -26,15 +29,30 @@ interface Attachment {
   readonly cluster: string
 }
 
-export class CacheDirectory extends DurableObject<object> implements DirectoryRpc {
+export interface DirectoryBindings {
+  /** One ledger a tenant, an `OutcomeSink` among other things. */
+  readonly TENANT_LEDGER: DurableObjectNamespace
+}
+
+export class CacheDirectory extends DurableObject<DirectoryBindings> implements DirectoryRpc {
   /** Replaced by tests. */
   nowMs: () => number = () => Date.now()
+  readonly #name: string
   readonly #directory: RegionalDirectory
   readonly #attachments = new WeakMap<WebSocket, Attachment>()
 
-  constructor(state: DurableObjectState, env: object) {
+  readonly #delivery: OutcomeDelivery
+  readonly #versions: ToldVersions
+
+  constructor(state: DurableObjectState, env: DirectoryBindings) {
     super(state, env)
-    this.#directory = new RegionalDirectory(state.id.name ?? 'directory')
+    this.#versions = new ToldVersions(state.storage.kv)
+    this.#delivery = new OutcomeDelivery((tenant) => {
+      const stub: unknown = env.TENANT_LEDGER.get(env.TENANT_LEDGER.idFromName(tenant))
+      return stub as OutcomeSink
+    })
+    this.#name = state.id.name ?? 'directory'
+    this.#directory = new RegionalDirectory(this.#name)
   }
 
   /** Takes the report socket of `?cluster=`, already authorised. */
@@ -59,11 +77,14 @@ export class CacheDirectory extends DurableObject<object> implements DirectoryRp
     if (!attachment) return socket.close(CLOSE_REFUSED, 'unknown stream')
     const { connection, cluster } = attachment
     const nowMs = this.nowMs()
-    const sendings =
+    const effects =
       typeof message === 'string'
         ? this.#directory.receiveText(connection, cluster, message, nowMs)
         : this.#directory.receiveFrame(connection, cluster, new Uint8Array(message), nowMs)
-    for (const sending of sendings) this.#send(socket, connection, sending)
+    for (const effect of effects) {
+      if (effect.kind === 'send') this.#send(socket, connection, effect)
+      else this.ctx.waitUntil(this.#deliver(socket, effect))
+    }
   }
 
   override webSocketClose(socket: WebSocket): void {
@@ -77,7 +98,12 @@ export class CacheDirectory extends DurableObject<object> implements DirectoryRp
 
   async lookup(request: LookupRequest): Promise<LookupAnswer> {
     const { model, markers } = request
-    return this.#directory.lookup({ model, markers: markers.subarray(-3 * MARKERS_MAX) }, this.nowMs())
+    const bounded = { model, markers: markers.subarray(-3 * MARKERS_MAX) }
+    return {
+      directory: this.#name,
+      versions: this.#versions.all,
+      clusters: this.#directory.lookup(bounded, this.nowMs()),
+    }
   }
 
   async models(): Promise<DirectoryModels> {
@@ -86,6 +112,17 @@ export class CacheDirectory extends DurableObject<object> implements DirectoryRp
 
   async inspect(): Promise<DirectoryInspection> {
     return this.#directory.inspect(this.nowMs())
+  }
+
+  async noteVersion(name: string, version: number): Promise<void> {
+    this.#versions.note(name, version)
+  }
+
+  /** Acknowledged only when the ledgers have it. Without room there is no answer: the agent sends it again. */
+  async #deliver(socket: WebSocket, { connection, batch, outcomes }: Delivery): Promise<void> {
+    const untaken = await this.#delivery.deliver(outcomes)
+    if (untaken === null) return
+    this.#send(socket, connection, send(connection, { type: 'outcomes-ack', batch, untaken }))
   }
 
   #send(from: WebSocket, fromConnection: string, { connection, message, closes }: Sending): void {

@@ -32,8 +32,13 @@ export type ClusterKnowledge =
 
 export interface LookupAnswer {
   readonly directory: string
+  /** Versions of documents elsewhere (policies, say), by the name under which the directory was told of them. */
+  readonly versions: Readonly<Record<string, number>>
   readonly clusters: readonly ClusterKnowledge[]
 }
+
+/** The most names that have versions. */
+export const VERSIONS_MAX = 64
 
 /** What an operator may see: counts and ages, never prompt text. */
 export interface DirectoryInspection {
@@ -66,4 +71,6 @@ export interface DirectoryRpc {
   lookup(request: LookupRequest): Promise<LookupAnswer>
   models(): Promise<DirectoryModels>
   inspect(): Promise<DirectoryInspection>
+  /** From now on every answer names `version` under `name`; a version never goes back. */
+  noteVersion(name: string, version: number): Promise<void>
 }

@@ -115,8 +115,20 @@ export const directoryMessageSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('welcome'), epoch: streamFields.epoch, directory: nameSchema }),
   /** A snapshot part is applied: send the next. */
   z.object({ type: z.literal('ack'), epoch: streamFields.epoch, seq: z.int().positive() }),
-  /** The batch is with the tenants' ledgers: it is not sent again. */
-  z.object({ type: z.literal('outcomes-ack'), batch: z.int().min(0).max(0xffffffff) }),
+  /** The batch is with the tenants' ledgers, but for the outcomes at `untaken`, which are to come again later. */
+  z.object({
+    type: z.literal('outcomes-ack'),
+    batch: z.int().min(0).max(0xffffffff),
+    untaken: z
+      .array(
+        z
+          .int()
+          .min(0)
+          .max(OUTCOMES_MAX - 1),
+      )
+      .max(OUTCOMES_MAX)
+      .default([]),
+  }),
   /** The only remedy: a new hello with a new epoch, then a snapshot. */
   z.object({ type: z.literal('resync'), reason: z.enum(RESYNC_REASONS) }),
   /** The directory will not take this agent; the socket closes after it. */

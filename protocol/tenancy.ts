@@ -1,4 +1,5 @@
 /** Edge -> tenant ledger, by RPC: may this tenant send one more request? */
+import type { OutcomeSink } from './outcome.ts'
 
 export interface RateVerdict {
   readonly allowed: boolean
@@ -11,6 +12,6 @@ export interface RateVerdict {
 }
 
 /** The RPC surface of a tenant's ledger object. `nowMs` is for tests: the object has its own clock. */
-export interface TenantLedgerRpc {
+export interface TenantLedgerRpc extends OutcomeSink {
   take(requestsPerMinute: number, nowMs?: number): Promise<RateVerdict>
 }

@@ -3,6 +3,7 @@
  * and a bucket that came back full each time would let a slow client exceed its limit several times over.
  */
 import { DurableObject } from 'cloudflare:workers'
+import type { Outcome } from '../protocol/outcome.ts'
 import type { RateVerdict, TenantLedgerRpc } from '../protocol/tenancy.ts'
 import { takeToken, type BucketState } from './limits/token-bucket.ts'
 
@@ -15,4 +16,7 @@ export class TenantLedger extends DurableObject implements TenantLedgerRpc {
     kv.put(BUCKET_KEY, state)
     return verdict
   }
+
+  /** Nothing is settled from outcomes here: they are taken and forgotten. */
+  async takeOutcomes(_outcomes: readonly Outcome[]): Promise<void> {}
 }

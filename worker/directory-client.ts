@@ -33,7 +33,10 @@ async function lookUp(
   request: LookupRequest,
 ): Promise<readonly ClusterKnowledge[] | null> {
   try {
-    const { clusters } = (await edge.directoryOf(region)?.lookup(request)) ?? { clusters: [] }
+    const answer = await edge.directoryOf(region)?.lookup(request)
+    if (!answer) return []
+    const { clusters, versions } = answer
+    edge.versions.learn(versions)
     edge.recentLookups.remember(region, request.model, clusters, Date.now())
     return clusters
   } catch {

@@ -18,6 +18,7 @@ import { Breaker } from './memory/breaker.ts'
 import { Counters } from './memory/counters.ts'
 import { RecentLookups } from './memory/recent-lookups.ts'
 import { RoundTrips } from './memory/round-trips.ts'
+import { Versions } from './memory/versions.ts'
 
 export interface EdgeBindings {
   readonly DIRECTORY: DurableObjectNamespace
@@ -46,6 +47,7 @@ export interface Edge {
   readonly counters: Counters
   readonly recentLookups: RecentLookups
   readonly roundTrips: RoundTrips
+  readonly versions: Versions
   /** A fresh stub for this request; null when there is no such region. */
   directoryOf(region: string): (DirectoryRpc & Pick<Fetcher, 'fetch'>) | null
   /** A fresh stub of the tenant's ledger. */
@@ -99,6 +101,7 @@ function parseEdge(bindings: EdgeBindings): Edge {
     counters: new Counters(),
     recentLookups: new RecentLookups(),
     roundTrips: new RoundTrips(),
+    versions: new Versions(),
     directoryOf: (region) => {
       const known = regions.get(region)
       if (!known) return null

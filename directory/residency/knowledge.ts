@@ -1,23 +1,17 @@
 /** The directory's answers, made from its streams and its map. A cluster that is not live is `unknown`. */
-import type {
-  ClusterKnowledge,
-  DirectoryInspection,
-  DirectoryModels,
-  LookupAnswer,
-} from '../../protocol/lookup.ts'
+import type { ClusterKnowledge, DirectoryInspection, DirectoryModels } from '../../protocol/lookup.ts'
 import type { ClusterStream } from './cluster-stream.ts'
 import type { ResidencyMap, ResidencyMatch } from './residency-map.ts'
 
 type Streams = ReadonlyMap<string, ClusterStream>
 
 export function answerLookup(
-  directory: string,
   streams: Streams,
   match: ResidencyMatch,
   model: string,
   nowMs: number,
-): LookupAnswer {
-  const clusters = Array.from(streams.values(), (stream): ClusterKnowledge => {
+): ClusterKnowledge[] {
+  return Array.from(streams.values(), (stream): ClusterKnowledge => {
     const { cluster, column, state, loads } = stream
     if (state !== 'live') return { cluster, state: 'unknown' }
     return {
@@ -32,7 +26,6 @@ export function answerLookup(
       loadAgeMs: loads.ageMs(nowMs),
     }
   })
-  return { directory, clusters }
 }
 
 /** A cluster whose snapshot is still under way has already said what it serves. */

@@ -4,19 +4,19 @@
  */
 import { CLUSTERS_MAX } from '../../protocol/ids.ts'
 import type {
+  ClusterKnowledge,
   DirectoryInspection,
   DirectoryModels,
-  LookupAnswer,
   LookupRequest,
 } from '../../protocol/lookup.ts'
-import type { Heartbeat, Hello } from '../../protocol/report.ts'
+import type { Heartbeat, Hello, Outcomes } from '../../protocol/report.ts'
 import { decodeReportFrame, type ReportFrame } from '../../protocol/report-frame.ts'
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST } from '../../protocol/version.ts'
 import { ClusterStream } from './cluster-stream.ts'
 import { answerLookup, inspectStreams, listModels } from './knowledge.ts'
 import { judgeReport } from './report-cursor.ts'
 import { ResidencyMap } from './residency-map.ts'
-import { parseAgentMessage, refuse, send, type ResyncReason, type Sending } from './sending.ts'
+import { parseAgentMessage, refuse, send, type Effect, type ResyncReason, type Sending } from './sending.ts'
 import { STREAM_TABLE, type StreamEvent } from './stream-state.ts'
 
 /** 32 MB of residency. */
@@ -39,16 +39,15 @@ export class RegionalDirectory {
   }
 
   /** A control message of the connection, whose token is that of `cluster`. */
-  receiveText(connection: string, cluster: string, text: string, nowMs: number): Sending[] {
+  receiveText(connection: string, cluster: string, text: string, nowMs: number): Effect[] {
     this.#expire(nowMs)
     const message = parseAgentMessage(text)
     if (message === null) return [refuse(connection, 'malformed')]
     if (message.v < PROTOCOL_VERSION_OLDEST || message.v > PROTOCOL_VERSION) {
       const resync = { type: 'resync', reason: 'unsupported-version' } as const
-      return [{ connection, message: resync, closes: true }]
+      return [{ kind: 'send', connection, message: resync, closes: true }]
     }
-    // No ledger takes outcomes here: without an acknowledgement the agent keeps them.
-    if (message.type === 'outcomes') return []
+    if (message.type === 'outcomes') return this.#receiveOutcomes(connection, cluster, message)
     return message.type === 'hello'
       ? this.#receiveHello(connection, cluster, message, nowMs)
       : this.#receiveHeartbeat(connection, cluster, message, nowMs)
@@ -78,10 +77,10 @@ export class RegionalDirectory {
     if (stream !== null) stream.connection = null
   }
 
-  lookup(request: LookupRequest, nowMs: number): LookupAnswer {
+  lookup(request: LookupRequest, nowMs: number): ClusterKnowledge[] {
     this.#expire(nowMs)
     const match = this.#map.match(request.markers)
-    return answerLookup(this.#name, this.#streams, match, request.model, nowMs)
+    return answerLookup(this.#streams, match, request.model, nowMs)
   }
 
   models(nowMs: number): DirectoryModels {
@@ -122,6 +121,12 @@ export class RegionalDirectory {
       return this.#step(stream, 'fault', nowMs, { reason: 'sequence-gap' })
     }
     return this.#step(stream, 'heartbeat', nowMs, { heartbeat })
+  }
+
+  /** An agent speaks of its own requests only, whatever the state of its stream. */
+  #receiveOutcomes(connection: string, cluster: string, { batch, outcomes }: Outcomes): Effect[] {
+    if (outcomes.some((outcome) => outcome.cluster !== cluster)) return [refuse(connection, 'wrong-cluster')]
+    return [{ kind: 'deliver', connection, batch, outcomes }]
   }
 
   /**

@@ -6,7 +6,7 @@ import { SILENCE_MS_MAX } from '../../directory/residency/regional-directory.ts'
 import type { DirectoryRpc } from '../../protocol/lookup.ts'
 import type { DirectoryMessage } from '../../protocol/report.ts'
 import worker from '../../worker/index.ts'
-import { CHANGES, frame, heartbeat, hello, markersOf, MODEL } from './fake-agent.ts'
+import { CHANGES, frame, heartbeat, hello, markersOf, MODEL, outcome, outcomes } from './fake-agent.ts'
 
 /** The object on real sockets, dialled through the Worker's ingress. Each test has a region of its own. */
 const CLUSTER = 'us-east-1'
@@ -188,4 +188,26 @@ test('a hello for another cluster than the token names is refused', async () => 
   await agent.hears('refused')
   expect(agent.said).toEqual([{ type: 'refused', reason: 'wrong-cluster' }])
   await vi.waitFor(() => expect(agent.closeCode).toBe(1008), WAIT)
+})
+
+test('outcomes are acknowledged when the ledgers have them', async () => {
+  const { connect } = newWorld()
+  const agent = await connect()
+  await agent.sync(7)
+  agent.send(outcomes(7, 1, [outcome(), outcome({ tenant: 'other', requestId: 'request-2' })]))
+  await agent.hears('outcomes-ack')
+  expect(agent.said.at(-1)).toEqual({ type: 'outcomes-ack', batch: 1, untaken: [] })
+})
+
+test('versions only rise, and outlive an eviction', async () => {
+  const { stub } = newWorld()
+  const versions = async () => (await stub.lookup({ model: MODEL, markers: markersOf(CHANGES) })).versions
+  expect(await versions()).toEqual({})
+  await stub.noteVersion('policies', 5)
+  await stub.noteVersion('policies', 4)
+  await stub.noteVersion('keys', 0)
+  expect(await versions()).toEqual({ policies: 5, keys: 0 })
+  await evictDurableObject(stub)
+  expect(await versions()).toEqual({ policies: 5, keys: 0 })
+  await expect(stub.noteVersion('No Name', 1)).rejects.toThrow('a version is a whole number under a name')
 })

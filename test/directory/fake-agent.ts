@@ -1,4 +1,5 @@
 /** An agent's side of a report stream, by hand: what it sends, and what it has been told. */
+import type { Outcome } from '../../protocol/outcome.ts'
 import type { DirectoryMessage, ModelLoad, ModelOffer } from '../../protocol/report.ts'
 import { encodeReportFrame, type FrameKind } from '../../protocol/report-frame.ts'
 
@@ -40,6 +41,34 @@ export function heartbeat(
   draining = false,
 ): string {
   return JSON.stringify({ type: 'heartbeat', v: 1, epoch, seq, loads: [{ ...LOAD, ...load }], draining })
+}
+
+export function outcome(fields: Partial<Outcome> = {}): Outcome {
+  return {
+    requestId: 'request-1',
+    attempt: 1,
+    tenant: 'demo',
+    model: MODEL,
+    edgeRegion: 'us-east',
+    cluster: 'us-east-1',
+    end: 'complete',
+    status: 200,
+    promptTokens: 100,
+    cachedTokens: 64,
+    outputTokens: 8,
+    matchedTokens: 64,
+    ttftMs: 20,
+    predictedTtftMs: 18,
+    durationMs: 90,
+    prefillEndpoint: 'both-0',
+    decodeEndpoint: 'both-0',
+    endedMs: 1_700_000_000_000,
+    ...fields,
+  }
+}
+
+export function outcomes(epoch: number, batch: number, list: readonly Outcome[]): string {
+  return JSON.stringify({ type: 'outcomes', v: 2, epoch, batch, outcomes: list })
 }
 
 export function frame(

@@ -94,7 +94,7 @@ export function newWorld(options: WorldOptions = {}): World {
   const directory: DirectoryRpc = {
     lookup: async (request) => {
       lookups.push(request)
-      return { directory: 'fake', clusters: await lookup(request) }
+      return { directory: 'fake', versions: {}, clusters: await lookup(request) }
     },
     models: async () => ({
       directory: 'fake',
@@ -107,6 +107,7 @@ export function newWorld(options: WorldOptions = {}): World {
       })),
     }),
     inspect: async () => ({ directory: 'fake', entries: 0, entriesMax: 1, streams: [] }),
+    noteVersion: async () => undefined,
   }
   const bindings = {
     ...env,

@@ -1,13 +1,30 @@
 import { describe, expect, test } from 'vitest'
 import { RegionalDirectory, SILENCE_MS_MAX } from '../../../directory/residency/regional-directory.ts'
-import type { Sending } from '../../../directory/residency/sending.ts'
-import { CHANGES, frame, heartbeat, hello, LOAD, markersOf, MODEL, OFFER } from '../fake-agent.ts'
+import type { Effect } from '../../../directory/residency/sending.ts'
+import {
+  CHANGES,
+  frame,
+  heartbeat,
+  hello,
+  LOAD,
+  markersOf,
+  MODEL,
+  OFFER,
+  outcome,
+  outcomes,
+} from '../fake-agent.ts'
 
 const CLUSTER = 'us-east-1'
 const MARKERS = markersOf(CHANGES)
 
-function say(sendings: readonly Sending[]): unknown[] {
-  return sendings.map(({ connection, message, closes }) => [connection, message.type, closes])
+function say(effects: readonly Effect[]): unknown[] {
+  return effects.map((effect) =>
+    effect.kind === 'send' ? [effect.connection, effect.message.type, effect.closes] : effect,
+  )
+}
+
+function messagesOf(effects: readonly Effect[]): unknown[] {
+  return effects.map((effect) => (effect.kind === 'send' ? effect.message : effect))
 }
 
 function synced(epoch = 7): RegionalDirectory {
@@ -20,18 +37,19 @@ function synced(epoch = 7): RegionalDirectory {
 }
 
 function ask(directory: RegionalDirectory, nowMs = 0, cluster = CLUSTER) {
-  const { clusters } = directory.lookup({ model: MODEL, markers: MARKERS }, nowMs)
-  return clusters.find((known) => known.cluster === cluster)
+  return directory
+    .lookup({ model: MODEL, markers: MARKERS }, nowMs)
+    .find((known) => known.cluster === cluster)
 }
 
 test('a snapshot makes a cluster known, each part acknowledged', () => {
   const directory = new RegionalDirectory('us-east', 1024)
-  expect(directory.lookup({ model: MODEL, markers: MARKERS }, 0).clusters).toEqual([])
+  expect(directory.lookup({ model: MODEL, markers: MARKERS }, 0)).toEqual([])
   const welcome = directory.receiveText('a', CLUSTER, hello(CLUSTER, 7), 0)
-  expect(welcome.map(({ message }) => message)).toEqual([{ type: 'welcome', epoch: 7, directory: 'us-east' }])
+  expect(messagesOf(welcome)).toEqual([{ type: 'welcome', epoch: 7, directory: 'us-east' }])
   expect(ask(directory)).toEqual({ cluster: CLUSTER, state: 'unknown' })
   const ack = directory.receiveFrame('a', CLUSTER, frame('snapshot', 7, 1, CHANGES.slice(0, 2)), 1)
-  expect(ack.map(({ message }) => message)).toEqual([{ type: 'ack', epoch: 7, seq: 1 }])
+  expect(messagesOf(ack)).toEqual([{ type: 'ack', epoch: 7, seq: 1 }])
   expect(ask(directory)).toEqual({ cluster: CLUSTER, state: 'unknown' })
   directory.receiveFrame('a', CLUSTER, frame('snapshot-end', 7, 2, CHANGES.slice(2)), 2)
   directory.receiveText('a', CLUSTER, heartbeat(7, 2), 3)
@@ -71,7 +89,7 @@ describe('a stream that is not whole is begun anew', () => {
   ])('%s', (_, bytes, reason) => {
     const directory = synced()
     const sendings = directory.receiveFrame('a', CLUSTER, bytes, 1)
-    expect(sendings.map(({ message }) => message)).toEqual([{ type: 'resync', reason }])
+    expect(messagesOf(sendings)).toEqual([{ type: 'resync', reason }])
     expect(ask(directory, 1)).toEqual({ cluster: CLUSTER, state: 'unknown' })
     // Frames that are under way do not ask again, and the new hello heals.
     expect(directory.receiveFrame('a', CLUSTER, frame('delta', 7, 3), 2)).toEqual([])
@@ -84,19 +102,19 @@ describe('a stream that is not whole is begun anew', () => {
     const directory = new RegionalDirectory('us-east', 1024)
     directory.receiveText('a', CLUSTER, hello(CLUSTER, 7), 0)
     const sendings = directory.receiveFrame('a', CLUSTER, frame('delta', 7, 1, CHANGES), 0)
-    expect(sendings.map(({ message }) => message)).toEqual([{ type: 'resync', reason: 'malformed-frame' }])
+    expect(messagesOf(sendings)).toEqual([{ type: 'resync', reason: 'malformed-frame' }])
   })
 
   test('a heartbeat that is ahead of the frames', () => {
     const directory = synced()
     const sendings = directory.receiveText('a', CLUSTER, heartbeat(7, 3), 1)
-    expect(sendings.map(({ message }) => message)).toEqual([{ type: 'resync', reason: 'sequence-gap' }])
+    expect(messagesOf(sendings)).toEqual([{ type: 'resync', reason: 'sequence-gap' }])
   })
 
   test('a connection that this object has never met', () => {
     const directory = new RegionalDirectory('us-east', 1024)
     const sendings = directory.receiveText('a', CLUSTER, heartbeat(7, 3), 1)
-    expect(sendings.map(({ message }) => message)).toEqual([{ type: 'resync', reason: 'unknown-stream' }])
+    expect(messagesOf(sendings)).toEqual([{ type: 'resync', reason: 'unknown-stream' }])
     expect(directory.receiveText('a', CLUSTER, heartbeat(7, 3), 2)).toEqual([])
     expect(directory.receiveText('a', CLUSTER, heartbeat(7, 3), 60_000)).toHaveLength(1)
   })
@@ -161,7 +179,7 @@ test('at most 16 clusters; one that is gone makes room', () => {
   const directory = new RegionalDirectory('us-east', 1024)
   for (let i = 0; i < 16; i++) directory.receiveText(`${i}`, `c-${i}`, hello(`c-${i}`, 1), 0)
   const full = directory.receiveText('x', 'one-more', hello('one-more', 1), 0)
-  expect(full.map(({ message }) => message)).toEqual([{ type: 'refused', reason: 'clusters-full' }])
+  expect(messagesOf(full)).toEqual([{ type: 'refused', reason: 'clusters-full' }])
   directory.close('3', 'c-3')
   const later = directory.receiveText('x', 'one-more', hello('one-more', 1), SILENCE_MS_MAX + 1)
   expect(say(later)).toEqual([['x', 'welcome', false]])
@@ -179,10 +197,15 @@ test.each([
 test('a hello for another cluster, and an unknown version', () => {
   const directory = synced()
   const wrong = directory.receiveText('b', CLUSTER, hello('eu-central-1', 1), 1)
-  expect(wrong.map(({ message }) => message)).toEqual([{ type: 'refused', reason: 'wrong-cluster' }])
+  expect(messagesOf(wrong)).toEqual([{ type: 'refused', reason: 'wrong-cluster' }])
   const newer = hello(CLUSTER, 1).replace('"v":1', '"v":99')
   expect(directory.receiveText('b', CLUSTER, newer, 1)).toEqual([
-    { connection: 'b', message: { type: 'resync', reason: 'unsupported-version' }, closes: true },
+    {
+      kind: 'send',
+      connection: 'b',
+      message: { type: 'resync', reason: 'unsupported-version' },
+      closes: true,
+    },
   ])
   expect(ask(directory)).toMatchObject({ state: 'known' })
 })
@@ -192,5 +215,18 @@ test('models are listed as soon as an agent has said hello', () => {
   directory.receiveText('a', CLUSTER, hello(CLUSTER, 7), 0)
   expect(directory.models(0).clusters).toEqual([
     { cluster: CLUSTER, models: [{ model: MODEL, contextTokensMax: 8192 }] },
+  ])
+})
+
+test('outcomes are delivered in every state of the stream, those of another cluster never', () => {
+  const directory = new RegionalDirectory('us-east', 1024)
+  const own = outcome({ cluster: CLUSTER })
+  const delivery = { kind: 'deliver', connection: 'a', batch: 3, outcomes: [own] }
+  expect(directory.receiveText('a', CLUSTER, outcomes(7, 3, [own]), 0)).toEqual([delivery])
+  const live = synced()
+  expect(live.receiveText('a', CLUSTER, outcomes(7, 3, [own]), 1)).toEqual([delivery])
+  const forged = outcomes(7, 4, [own, outcome({ cluster: 'eu-central-1' })])
+  expect(messagesOf(live.receiveText('a', CLUSTER, forged, 2))).toEqual([
+    { type: 'refused', reason: 'wrong-cluster' },
   ])
 })

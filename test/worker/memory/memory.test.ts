@@ -3,6 +3,7 @@ import { Bookings, BOOKING_MS_MAX } from '../../../worker/memory/bookings.ts'
 import { Breaker, BREAKER_FAILURES } from '../../../worker/memory/breaker.ts'
 import { RecentLookups, RECENT_LOOKUP_MS_MAX } from '../../../worker/memory/recent-lookups.ts'
 import { RoundTrips } from '../../../worker/memory/round-trips.ts'
+import { Versions } from '../../../worker/memory/versions.ts'
 import { known } from '../plan/candidates.ts'
 
 describe('breaker', () => {
@@ -124,4 +125,15 @@ test('a recent lookup serves its load for a second, never its matches', () => {
   expect(recent.recall('us', 'm', RECENT_LOOKUP_MS_MAX + 1)).toBeNull()
   expect(recent.recall('us', 'other', 1)).toBeNull()
   expect(recent.recall('eu', 'm', 1)).toBeNull()
+})
+
+test('the newest version of a name counts, whichever directory says it', () => {
+  const versions = new Versions()
+  expect(versions.latest('policies')).toBeNull()
+  versions.learn({ policies: 5 })
+  versions.learn({ policies: 4, keys: 0 })
+  expect(versions.latest('policies')).toBe(5)
+  expect(versions.latest('keys')).toBe(0)
+  for (let i = 0; i < 1000; i++) versions.learn({ [`name-${i}`]: i })
+  expect(versions.latest('name-999')).toBeNull()
 })
