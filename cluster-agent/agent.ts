@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pino, type Logger } from 'pino'
 import { Cluster } from './cluster.ts'
 import type { AgentConfig } from './config.ts'
+import { EngineClients } from './engine-clients.ts'
 import { EventSources } from './event-sources.ts'
 import type { EventSubscriber } from './event-subscriber.ts'
 import { Generation } from './generate.ts'
@@ -36,11 +37,12 @@ export async function startAgent(
   const learner = new Learner(cluster, log)
   await learner.prepare()
   const health = new Health(cluster, log)
-  const generation = new Generation(cluster, health, learner, log)
+  const clients = new EngineClients()
+  const generation = new Generation(cluster, clients, health, learner, log)
   const server = createAgentServer(cluster, generation, log)
   await listen(server, config.listen)
   const sources = new EventSources(cluster, log)
-  const roster = new Roster(cluster, [generation, health, sources], log)
+  const roster = new Roster(cluster, [clients, health, sources], log)
   await health.start()
   const reporter = new Reporter(cluster, log)
   reporter.start()
@@ -64,7 +66,7 @@ export async function startAgent(
       reporter.stop()
       learner.stop()
       await roster.stop()
-      await Promise.all([health.stop(), generation.close(), sources.stop()])
+      await Promise.all([health.stop(), clients.close(), sources.stop()])
     },
   }
 }

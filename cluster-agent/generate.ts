@@ -9,8 +9,7 @@ import type { PromptApi } from '../core/prompt-bytes.ts'
 import { RouteError, openAiErrorBody } from '../protocol/errors.ts'
 import { AGENT_ROUTE_HEADER } from '../protocol/receipt.ts'
 import type { Cluster, Prompt } from './cluster.ts'
-import type { EndpointSpec } from './discovery/endpoint-spec.ts'
-import { EngineClient } from './engine-client.ts'
+import type { EngineClients } from './engine-clients.ts'
 import { engineBody, type ClientBody } from './handoff/engine-body.ts'
 import {
   correctUsage,
@@ -21,8 +20,6 @@ import {
 } from './handoff/nixl.ts'
 import type { Health } from './health.ts'
 import type { Learner } from './learner.ts'
-import type { RosterPart } from './roster.ts'
-import type { Endpoint } from './routing/endpoint.ts'
 import { predictedMs, selectPair, type Pair } from './routing/select.ts'
 
 export interface GenerateRequest {
@@ -47,32 +44,19 @@ const FAULTS_MAX = 3
 
 type Step = 'answered' | 'left' | 'next'
 
-export class Generation implements RosterPart {
+export class Generation {
   readonly #cluster: Cluster
-  readonly #clients = new Map<number, EngineClient>()
+  readonly #clients: EngineClients
   readonly #health: Health
   readonly #learner: Learner
   readonly #log: Logger
 
-  constructor(cluster: Cluster, health: Health, learner: Learner, log: Logger) {
+  constructor(cluster: Cluster, clients: EngineClients, health: Health, learner: Learner, log: Logger) {
     this.#cluster = cluster
+    this.#clients = clients
     this.#health = health
     this.#learner = learner
     this.#log = log
-  }
-
-  async close(): Promise<void> {
-    await Promise.all([...this.#clients.values()].map((client) => client.close()))
-  }
-
-  open({ number }: Endpoint, { url }: EndpointSpec): void {
-    this.#clients.set(number, new EngineClient(url))
-  }
-
-  async release(number: number): Promise<void> {
-    const client = this.#clients.get(number)
-    this.#clients.delete(number)
-    await client?.close()
   }
 
   /** Writes the answer to `res`. Throws `RouteError` when no byte has gone out and nobody can answer. */
@@ -123,7 +107,7 @@ export class Generation implements RosterPart {
     let params: TransferParams | null = null
     if (prefill !== decode) {
       const leg = JSON.stringify({ ...prefillBody(request.body.json), ...salt })
-      const answer = await this.#client(prefill).post(this.#call(attempt, request, Buffer.from(leg)))
+      const answer = await this.#clients.of(prefill).post(this.#call(attempt, request, Buffer.from(leg)))
       if (answer.kind === 'aborted') return 'left'
       if (answer.kind === 'failed') return this.#giveUp(prefill, answer, tried, faulty)
       if (answer.status >= 400) {
@@ -141,7 +125,7 @@ export class Generation implements RosterPart {
     const fields: JsonObject = { ...salt, kv_transfer_params: params?.verbatim ?? null }
     const { head, tail } = engineBody(request.body, fields)
     const body = head ? Buffer.concat([head, Buffer.from(tail)]) : Buffer.from(tail)
-    const outcome = await this.#client(decode).relay(this.#call(attempt, request, body), res, {
+    const outcome = await this.#clients.of(decode).relay(this.#call(attempt, request, body), res, {
       headers: () => {
         attempt.releasePrefill()
         return { [AGENT_ROUTE_HEADER]: this.#route(pair, promptTokens, request) }
@@ -156,12 +140,6 @@ export class Generation implements RosterPart {
       endBroken(request, res)
     }
     return 'answered'
-  }
-
-  #client(endpoint: number): EngineClient {
-    const client = this.#clients.get(endpoint)
-    if (!client) throw new Error(`no endpoint ${endpoint}`)
-    return client
   }
 
   /**

@@ -1,0 +1,29 @@
+/** One HTTP client for each endpoint, from when it comes until its last request has ended. */
+import type { EndpointSpec } from './discovery/endpoint-spec.ts'
+import { EngineClient } from './engine-client.ts'
+import type { RosterPart } from './roster.ts'
+import type { Endpoint } from './routing/endpoint.ts'
+
+export class EngineClients implements RosterPart {
+  readonly #byNumber = new Map<number, EngineClient>()
+
+  of(endpoint: number): EngineClient {
+    const client = this.#byNumber.get(endpoint)
+    if (!client) throw new Error(`no endpoint ${endpoint}`)
+    return client
+  }
+
+  open({ number }: Endpoint, { url }: EndpointSpec): void {
+    this.#byNumber.set(number, new EngineClient(url))
+  }
+
+  async release(number: number): Promise<void> {
+    const client = this.#byNumber.get(number)
+    this.#byNumber.delete(number)
+    await client?.close()
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#byNumber.keys()].map((number) => this.release(number)))
+  }
+}
