@@ -3,7 +3,10 @@
  * have bindings of their own. API keys are stored as SHA-256 digests only.
  */
 import { z } from 'zod'
-import { CLUSTERS_MAX, MODELS_MAX, modelNameSchema, nameSchema } from './ids.ts'
+import { CLUSTERS_MAX, nameSchema } from './ids.ts'
+import { policySchema } from './policy.ts'
+
+export { policySchema, type Policy } from './policy.ts'
 
 export const ROUTINGS = ['isotherm', 'nearest', 'sticky', 'random'] as const
 export const routingSchema = z.enum(ROUTINGS)
@@ -25,6 +28,7 @@ export type ClusterConfig = z.infer<typeof clusterConfigSchema>
 
 export const regionConfigSchema = z.strictObject({
   region: nameSchema.describe('Name of the region; one cache directory each'),
+  jurisdiction: nameSchema.optional().describe('Whose law holds there, for policies that name residencies'),
   locationHint: z.string().max(16).optional().describe('Durable Object location hint of its directory'),
   colos: z
     .array(z.string().length(3))
@@ -42,42 +46,6 @@ export const regionConfigSchema = z.strictObject({
     .describe('Round trip in ms from this region to each cluster, used until the edge has measured its own'),
 })
 export type RegionConfig = z.infer<typeof regionConfigSchema>
-
-export const policySchema = z.strictObject({
-  regions: z
-    .array(nameSchema)
-    .min(1)
-    .max(CLUSTERS_MAX)
-    .describe('Regions whose clusters may serve the tenant'),
-  models: z
-    .array(modelNameSchema)
-    .max(MODELS_MAX)
-    .nullable()
-    .default(null)
-    .describe('Models the tenant may use; null: all'),
-  shareScope: z
-    .string()
-    .min(1)
-    .max(128)
-    .optional()
-    .describe('Group that shares cache; default: the tenant alone'),
-  requestsPerMinute: z
-    .int()
-    .positive()
-    .nullable()
-    .default(null)
-    .describe('Requests a minute; null: unlimited'),
-  promptBytesMax: z.int().positive().optional().describe('Largest request body in bytes; default: 32 MiB'),
-  attemptsMax: z.int().min(1).max(5).default(3).describe('Clusters tried for one request'),
-  deadlineMs: z
-    .int()
-    .positive()
-    .max(3_600_000)
-    .default(600_000)
-    .describe('Longest wait for the first byte, in ms'),
-  routingOverride: z.boolean().default(false).describe('The tenant may name another routing for a request'),
-})
-export type Policy = z.infer<typeof policySchema>
 
 export const tenantConfigSchema = z.strictObject({
   tenant: nameSchema,
@@ -117,3 +85,5 @@ export const edgeConfigSchema = z.strictObject({
     .describe('How much cheaper another cluster must be before a warm conversation moves'),
 })
 export type EdgeConfig = z.infer<typeof edgeConfigSchema>
+/** The document as it is written: fields that have defaults may be missing. */
+export type EdgeConfigInput = z.input<typeof edgeConfigSchema>

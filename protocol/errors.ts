@@ -23,11 +23,18 @@ export const ERROR_KINDS = {
   model_not_found: { status: 404, type: 'invalid_request_error', retry: 'never' },
   method_not_allowed: { status: 405, type: 'invalid_request_error', retry: 'never' },
   body_too_large: { status: 413, type: 'invalid_request_error', retry: 'never' },
+  conflict: { status: 409, type: 'invalid_request_error', retry: 'never' },
+  precondition_failed: { status: 412, type: 'invalid_request_error', retry: 'never' },
+  precondition_required: { status: 428, type: 'invalid_request_error', retry: 'never' },
+  /** The budget of the period is spent or promised. OpenAI's name, which its clients do not retry. */
+  insufficient_quota: { status: 429, type: 'insufficient_quota', retry: 'never' },
   rate_limit_exceeded: { status: 429, type: 'rate_limit_error', retry: 'never' },
   overloaded: { status: 429, type: 'overloaded_error', retry: 'elsewhere' },
   internal: { status: 500, type: 'server_error', retry: 'elsewhere' },
   upstream_failed: { status: 502, type: 'server_error', retry: 'elsewhere' },
   no_cluster: { status: 503, type: 'server_error', retry: 'elsewhere' },
+  /** Who may do what cannot be told at the moment, and the policy says to refuse then. */
+  tenancy_unavailable: { status: 503, type: 'server_error', retry: 'never' },
   no_endpoint: { status: 503, type: 'server_error', retry: 'elsewhere' },
   deadline_exceeded: { status: 504, type: 'server_error', retry: 'never' },
 } as const satisfies Record<string, ErrorKind>

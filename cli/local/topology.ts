@@ -2,7 +2,7 @@
  * The world that `npm start` builds: three regions, a cluster each, an agent and four engines a cluster, and what the
  * wide area between them costs. Pure: ports and secrets are arguments, configurations come out.
  */
-import type { EdgeConfig } from '../../protocol/edge-config.ts'
+import type { EdgeConfigInput } from '../../protocol/edge-config.ts'
 
 export interface LocalRegion {
   readonly region: string
@@ -112,7 +112,7 @@ export function agentConfig(input: {
 export function edgeConfig(input: {
   readonly entrances: Readonly<Record<string, Readonly<Record<string, string>>>>
   readonly apiKeySha256: string
-}): EdgeConfig {
+}): EdgeConfigInput {
   return {
     homeRegion: 'us-east',
     regions: LOCAL_REGIONS.map(({ region, colo, continents, locationHint }) => ({
@@ -136,10 +136,6 @@ export function edgeConfig(input: {
         apiKeySha256: [input.apiKeySha256],
         policy: {
           regions: LOCAL_REGIONS.map(({ region }) => region),
-          models: null,
-          requestsPerMinute: null,
-          attemptsMax: 3,
-          deadlineMs: 600_000,
           routingOverride: true,
         },
       },

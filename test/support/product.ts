@@ -20,7 +20,7 @@ import type { Part } from '../../cli/part.ts'
 import { waitUntilLive } from '../../cli/readiness.ts'
 import { startAgent, type RunningAgent } from '../../cluster-agent/agent.ts'
 import { parseAgentConfig } from '../../cluster-agent/config.ts'
-import type { EdgeConfig } from '../../protocol/edge-config.ts'
+import type { EdgeConfigInput } from '../../protocol/edge-config.ts'
 import { startEngine, type EngineOptions, type RunningEngine } from '../../simulator/engine-server.ts'
 import { startLink, type RunningLink } from '../../simulator/link.ts'
 import { demoTokenizerFiles } from '../../simulator/model/tokenizer-files.ts'
@@ -50,7 +50,7 @@ export interface TestProductOptions {
   readonly engines?: readonly ('prefill-0' | 'prefill-1' | 'decode-0' | 'decode-1' | 'both-0' | 'both-1')[]
   readonly engine?: Partial<EngineOptions>
   readonly rttMs?: number
-  readonly edge?: (config: EdgeConfig) => EdgeConfig
+  readonly edge?: (config: EdgeConfigInput) => EdgeConfigInput
   readonly silenceMsMax?: number
 }
 
@@ -124,7 +124,7 @@ export async function startTestProduct(options: TestProductOptions = {}): Promis
     apiKeySha256: createHash('sha256').update(API_KEY).digest('hex'),
   })
   const names = new Set(regions.map(({ region }) => region))
-  const trimmed: EdgeConfig = {
+  const trimmed: EdgeConfigInput = {
     ...base,
     regions: base.regions.filter(({ region }) => names.has(region)),
     clusters: base.clusters.filter(({ region }) => names.has(region)),
