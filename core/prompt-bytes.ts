@@ -5,15 +5,17 @@
  *
  *     F8 model  (F9 name F9 JSON)*  then for each message:  FA role  (FB text | FC JSON | FD name FD JSON)*  FF
  *
- * The share scope is not in the bytes: it is the key of the hash.
+ * The share scope is not in the bytes: it is the key of the hash. Responses and Messages are brought to the form of chat.
  */
+import type { PromptApi } from '../protocol/apis.ts'
+import { chatForm } from './chat-form.ts'
+
+export type { PromptApi } from '../protocol/apis.ts'
 
 /** `TextEncoder` satisfies it; pure code has none. */
 export interface Utf8Encoder {
   encodeInto(source: string, destination: Uint8Array): { read: number; written: number }
 }
-
-export type PromptApi = 'chat' | 'completions'
 
 /** A piece of prompt text that templates render verbatim. */
 export interface TextSegment {
@@ -52,8 +54,10 @@ const CHAT_FIELDS = [
   'add_special_tokens',
   'truncate_prompt_tokens',
   'truncation_side',
+  // What an engine keeps of earlier turns comes before everything that the request says.
+  'previous_response_id',
 ] as const
-const COMPLETION_FIELDS = ['add_special_tokens', 'truncate_prompt_tokens', 'truncation_side'] as const
+const PROMPT_FIELDS = ['add_special_tokens', 'truncate_prompt_tokens', 'truncation_side'] as const
 /** Message fields beside role and content that templates render. */
 const MESSAGE_FIELDS = [
   'name',
@@ -65,6 +69,10 @@ const MESSAGE_FIELDS = [
 ] as const
 
 type JsonObject = Readonly<Record<string, unknown>>
+interface Problem {
+  readonly param: string
+  readonly message: string
+}
 
 /** Writes prompts into one buffer that grows to the largest of them and is used again. */
 export class PromptWriter {
@@ -85,8 +93,8 @@ export class PromptWriter {
     this.#segments = []
     this.#byte(TAG_MODEL)
     this.#text(model)
-    const problem = api === 'chat' ? this.#writeChat(body) : this.#writeCompletion(body)
-    if (problem) return { ok: false, ...problem }
+    const problem = this.#writeBody(api, body)
+    if (problem) return { ok: false, param: problem.param, message: problem.message }
     return {
       ok: true,
       prompt: {
@@ -97,7 +105,14 @@ export class PromptWriter {
     }
   }
 
-  #writeChat(body: JsonObject): { param: string; message: string } | null {
+  #writeBody(api: PromptApi, body: JsonObject): Problem | null {
+    if (api === 'completions') return this.#writePrompt(body, 'prompt')
+    if (api === 'embeddings' && !('messages' in body)) return this.#writePrompt(body, 'input')
+    const form = chatForm(api, body)
+    return form.ok ? this.#writeChat(form.body) : form
+  }
+
+  #writeChat(body: JsonObject): Problem | null {
     const { messages } = body
     if (!Array.isArray(messages) || messages.length === 0) {
       return { param: 'messages', message: "'messages' must be a non-empty array." }
@@ -120,14 +135,14 @@ export class PromptWriter {
   }
 
   /** Of several prompts in one request the first decides: they are answered in one place. */
-  #writeCompletion(body: JsonObject): { param: string; message: string } | null {
-    this.#fields(TAG_FIELD, COMPLETION_FIELDS, body)
-    const { prompt } = body
+  #writePrompt(body: JsonObject, param: 'prompt' | 'input'): Problem | null {
+    this.#fields(TAG_FIELD, PROMPT_FIELDS, body)
+    const prompt = body[param]
     const first: unknown = Array.isArray(prompt) && typeof prompt[0] !== 'number' ? prompt[0] : prompt
     if (typeof first === 'string') this.#segment(first)
     else if (Array.isArray(first) && first.every((token) => Number.isInteger(token)))
       this.#segment(first.join(','))
-    else return { param: 'prompt', message: "'prompt' must be a string, an array of strings, or token ids." }
+    else return { param, message: `'${param}' must be a string, an array of strings, or token ids.` }
     this.#endMessage()
     return null
   }

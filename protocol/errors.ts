@@ -20,6 +20,8 @@ export const ERROR_KINDS = {
   invalid_api_key: { status: 401, type: 'authentication_error', retry: 'never' },
   forbidden: { status: 403, type: 'permission_error', retry: 'never' },
   not_found: { status: 404, type: 'invalid_request_error', retry: 'never' },
+  /** No response of that id that this caller may continue. */
+  response_not_found: { status: 404, type: 'invalid_request_error', retry: 'never' },
   model_not_found: { status: 404, type: 'invalid_request_error', retry: 'never' },
   method_not_allowed: { status: 405, type: 'invalid_request_error', retry: 'never' },
   body_too_large: { status: 413, type: 'invalid_request_error', retry: 'never' },
@@ -36,6 +38,8 @@ export const ERROR_KINDS = {
   /** Who may do what cannot be told at the moment, and the policy says to refuse then. */
   tenancy_unavailable: { status: 503, type: 'server_error', retry: 'never' },
   no_endpoint: { status: 503, type: 'server_error', retry: 'elsewhere' },
+  /** The response is kept by a cluster that cannot be reached, or may not be used any more. */
+  response_unreachable: { status: 503, type: 'server_error', retry: 'here' },
   deadline_exceeded: { status: 504, type: 'server_error', retry: 'never' },
 } as const satisfies Record<string, ErrorKind>
 
