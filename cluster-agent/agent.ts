@@ -10,6 +10,7 @@ import type { EventSubscriber } from './event-subscriber.ts'
 import { Generation } from './generate.ts'
 import { Health } from './health.ts'
 import { Learner } from './learner.ts'
+import { observerOf, type RequestObserver } from './finished-request.ts'
 import { Reporter } from './reporter.ts'
 import { Roster } from './roster.ts'
 import { createAgentServer } from './server.ts'
@@ -32,19 +33,23 @@ const DRAIN_POLL_MS = 20
 export async function startAgent(
   config: AgentConfig,
   log: Logger = pino({ level: 'silent' }),
+  observers: readonly RequestObserver[] = [],
 ): Promise<RunningAgent> {
   const cluster = new Cluster(config)
   const learner = new Learner(cluster, log)
   await learner.prepare()
   const health = new Health(cluster, log)
   const clients = new EngineClients()
-  const generation = new Generation(cluster, clients, health, learner, log)
+  const reporter = new Reporter(cluster, log)
+  const generation = new Generation(cluster, clients, health, learner, log, [
+    observerOf(reporter),
+    ...observers,
+  ])
   const server = createAgentServer(cluster, generation, log)
   await listen(server, config.listen)
   const sources = new EventSources(cluster, log)
   const roster = new Roster(cluster, [clients, health, sources], log)
   await health.start()
-  const reporter = new Reporter(cluster, log)
   reporter.start()
   return {
     url: urlOf(server),

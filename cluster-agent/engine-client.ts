@@ -5,18 +5,23 @@
 import type { ServerResponse } from 'node:http'
 import type { IncomingHttpHeaders } from 'undici/types/header.js'
 import { Pool, type Dispatcher } from 'undici'
+import { isErrorEvent, type AnswerReader } from './answer-reader.ts'
 
 /** Below the 5 s after which uvicorn closes an idle connection. */
 const KEEP_ALIVE_MS = 4000
 /** Silence in mid-stream after which an engine counts as dead. */
 const CHUNK_MS_MAX = 300_000
-/** The prefill leg's answer is one token and transfer params. */
+/** The prefill leg's answer is one token, transfer params and perhaps the prompt's token ids. */
 const ANSWER_BYTES_MAX = 64 * 1024 * 1024
+/** Stands for the status of an answer that began well and turned out to be an error or endless. */
+const UNUSABLE_STATUS = 502
 
 export interface EngineCall {
   readonly path: string
   readonly body: Buffer
   readonly requestId: string
+  /** Which of the engine's data-parallel ranks is asked; null: it has one, or chooses itself. */
+  readonly rank: number | null
   /** Aborts the call; the engine stops when its connection closes. */
   readonly signal: AbortSignal
   /** How long the engine may stay silent before its first byte. */
@@ -29,11 +34,12 @@ export type CallFailure =
   | { readonly kind: 'aborted' }
 
 export interface RelayHooks {
-  /** Our own headers, asked for when the first byte is there. */
+  /** Our own headers, asked for when the first byte goes out. */
   readonly headers: () => Record<string, string>
   readonly onChunk: () => void
-  /** For answers that come whole: another body, or null to pass the bytes on as they are. */
-  readonly rewrite: ((answer: unknown) => object | null) | null
+  readonly reader: AnswerReader
+  /** Whether the answer, when it is good, is a stream of events. */
+  readonly isStream: boolean
 }
 
 export type JsonAnswer =
@@ -79,10 +85,10 @@ export class EngineClient {
           status = code
           return !isRetryable(code)
         },
-        onData: (chunk, controller) => {
+        onData: (chunk) => {
           bytes += chunk.length
           chunks.push(chunk)
-          if (bytes > ANSWER_BYTES_MAX) controller.abort(new Error('the answer is too large'))
+          return bytes <= ANSWER_BYTES_MAX
         },
         onEnd: () => resolve({ kind: 'answered', status, body: Buffer.concat(chunks) }),
         onFailure: resolve,
@@ -90,37 +96,41 @@ export class EngineClient {
     })
   }
 
-  /** Passes the answer on. */
+  /** Passes the answer on, as `hooks.reader` gives it out. */
   relay(call: EngineCall, res: ServerResponse, hooks: RelayHooks): Promise<RelayOutcome> {
+    const { reader } = hooks
     return new Promise((resolve) => {
       let status = 0
       let received: IncomingHttpHeaders = {}
-      const held: Buffer[] = []
-      const begin = () => {
-        if (!res.headersSent) res.writeHead(status, { ...endToEnd(received), ...hooks.headers() })
+      let isFirst = true
+      const begin = (lengthBytes: number | null) => {
+        if (res.headersSent) return
+        const length = reader.changesLength ? lengthBytes : received['content-length']
+        res.writeHead(status, { ...endToEnd(received, length), ...hooks.headers() })
       }
       this.#dispatch(call, {
-        onStart: (code, responseHeaders) => {
+        onStart: (code, headers) => {
           status = code
-          received = responseHeaders
+          received = headers
           return !isRetryable(code)
         },
         onData: (chunk, controller) => {
+          if (isFirst && hooks.isStream && isErrorEvent(chunk)) return false
+          isFirst = false
           hooks.onChunk()
-          if (hooks.rewrite) {
-            held.push(chunk)
-            return
-          }
-          begin()
-          if (res.write(chunk)) return
+          const out = reader.take(chunk)
+          if (!out) return true
+          begin(null)
+          if (res.write(out)) return true
           controller.pause()
           res.once('drain', () => controller.resume())
+          return true
         },
         onEnd: () => {
-          const whole = hooks.rewrite ? rewritten(Buffer.concat(held), hooks.rewrite) : null
-          if (whole) received = { ...received, 'content-length': String(whole.length) }
-          begin()
-          res.end(whole)
+          const rest = reader.end()
+          begin(rest?.length ?? 0)
+          if (rest) res.end(rest)
+          else res.end()
           resolve({ kind: 'answered', status })
         },
         onFailure: (failure) => {
@@ -165,6 +175,7 @@ export class EngineClient {
           'content-type': 'application/json',
           'content-length': String(call.body.length),
           'x-request-id': call.requestId,
+          ...(call.rank === null ? {} : { 'x-data-parallel-rank': String(call.rank) }),
         },
         body: call.body,
       },
@@ -181,7 +192,8 @@ export class EngineClient {
         onResponseData: (started, chunk) => {
           if (isOver) return
           clearTimeout(silence)
-          handler.onData(chunk, started)
+          if (!handler.onData(chunk, started))
+            fail({ kind: 'failed', reason: 'an answer of no use', status: UNUSABLE_STATUS })
         },
         onResponseEnd: () => finish(() => handler.onEnd()),
         onResponseError: (_, error) =>
@@ -194,27 +206,21 @@ export class EngineClient {
 interface CallHandler {
   /** Whether the answer is of use. */
   onStart(status: number, headers: IncomingHttpHeaders): boolean
-  onData(chunk: Buffer, controller: Dispatcher.DispatchController): void
+  /** Whether it still is. */
+  onData(chunk: Buffer, controller: Dispatcher.DispatchController): boolean
   onEnd(): void
   onFailure(failure: CallFailure): void
 }
 
-function rewritten(bytes: Buffer, rewrite: (answer: unknown) => object | null): Buffer {
-  try {
-    const answer = rewrite(JSON.parse(bytes.toString('utf8')))
-    return answer ? Buffer.from(JSON.stringify(answer)) : bytes
-  } catch {
-    return bytes
-  }
-}
-
 /** The engine's headers that concern the caller; the connection's own stay behind. */
-function endToEnd(headers: IncomingHttpHeaders): Record<string, string> {
+function endToEnd(
+  headers: IncomingHttpHeaders,
+  length: number | string | string[] | null | undefined,
+): Record<string, string> {
   const kept: Record<string, string> = {}
-  for (const name of ['content-type', 'content-length']) {
-    const value = headers[name]
-    if (typeof value === 'string') kept[name] = value
-  }
+  const type = headers['content-type']
+  if (typeof type === 'string') kept['content-type'] = type
+  if (typeof length === 'string' || typeof length === 'number') kept['content-length'] = String(length)
   return kept
 }
 

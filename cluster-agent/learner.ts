@@ -8,7 +8,8 @@ import { PromptWriter, type PromptApi } from '../core/prompt-bytes.ts'
 import { markerCount } from '../core/prefix-markers.ts'
 import type { Cluster } from './cluster.ts'
 import type { ModelConfig } from './config.ts'
-import type { JsonObject } from './handoff/nixl.ts'
+import type { GenerateRequest } from './generate-request.ts'
+import type { JsonObject } from './handoff/json.ts'
 import { certainTokens, renderedPositions } from './prompt/alignment.ts'
 import { enterPrompt } from './prompt/chain-marks.ts'
 import { engineTokenizer, readTokenizer, type PromptTokenizer } from './tokenizer.ts'
@@ -48,7 +49,20 @@ export class Learner {
     for (const model of this.#cluster.config.models) await this.#tokenizer(model)
   }
 
-  offer(prompt: RoutedPrompt): void {
+  learnFirst(_request: GenerateRequest): Promise<void> {
+    return Promise.resolve()
+  }
+
+  learnsAnswer(_request: GenerateRequest): boolean {
+    return false
+  }
+
+  offerAnswer(_request: GenerateRequest, _answer: readonly Buffer[]): void {
+    return
+  }
+
+  offer({ api, cacheSalt, body, prompt: { model, markers } }: GenerateRequest): void {
+    const prompt = { api, model, body: body.json, markers, cacheSalt }
     if (this.#isStopped || this.#isKnown(prompt)) return
     this.#queue.push(prompt)
     if (this.#queue.length > QUEUE_MAX) {

@@ -1,25 +1,28 @@
 /** The agent's HTTP side: verifies who asks, reads the body within its bound, and hands over to `Generation`. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
+import type { HashKey } from '../core/half-sip-hash.ts'
 import { markersFromText } from '../core/marker-text.ts'
 import { prefixMarkers } from '../core/prefix-markers.ts'
-import { PromptWriter, type PromptApi } from '../core/prompt-bytes.ts'
+import { PromptWriter } from '../core/prompt-bytes.ts'
+import { APIS, dialectOf, type RoutedApi } from '../protocol/apis.ts'
+import { errorBody } from '../protocol/dialect.ts'
 import { ENVELOPE_HEADER, type Envelope } from '../protocol/envelope.ts'
-import { openAiErrorBody, RouteError } from '../protocol/errors.ts'
+import { RouteError } from '../protocol/errors.ts'
 import { requestIdSchema } from '../protocol/ids.ts'
 import { REQUEST_ID_HEADER } from '../protocol/receipt.ts'
 import type { Cluster, Prompt } from './cluster.ts'
 import { EnvelopeCheck } from './envelope-check.ts'
+import type { Caller } from './generate-request.ts'
 import type { Generation } from './generate.ts'
 import { cleanBody } from './handoff/engine-body.ts'
-import { isObject, type JsonObject } from './handoff/nixl.ts'
+import type { JsonObject } from './handoff/json.ts'
 import { inspect } from './inspection.ts'
+import { parseObject, readBody } from './request-body.ts'
 import { Scopes } from './scope.ts'
 
-const APIS: Readonly<Record<string, PromptApi>> = {
-  '/v1/chat/completions': 'chat',
-  '/v1/completions': 'completions',
-}
+/** A caller without an edge. */
+const NOBODY: Caller = { tenant: '', attempt: 1, edgeRegion: null, patienceMs: null }
 /** Edges keep connections open between requests. */
 const KEEP_ALIVE_MS = 65_000
 
@@ -32,8 +35,8 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
   async function handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
     const startMs = performance.now()
     const path = (req.url ?? '/').split('?', 1)[0] ?? '/'
-    const api = APIS[path]
-    if (!api) return answerLocally(req, res, path)
+    const route = APIS.get(path)
+    if (!route) return answerLocally(req, res, path)
     if (req.method !== 'POST') throw new RouteError('method_not_allowed', `${path} takes POST.`)
     const bytes = await readBody(req, config.bodyBytesMax)
     const header = req.headers[ENVELOPE_HEADER]
@@ -41,20 +44,30 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
       header === undefined && config.standalone
         ? null
         : check.verify({ header: String(header ?? ''), method: req.method, path, body: bytes }, Date.now())
+    const { prompt: api, dialect, generates } = route
     const body = cleanBody(bytes, parseObject(bytes))
     const shareScope = envelope?.shareScope ?? config.standalone?.shareScope ?? ''
     const keys = scopes.keysOf(shareScope)
     const client = new AbortController()
-    res.once('close', () => client.abort())
+    res.once('close', () => {
+      if (!res.writableFinished) client.abort()
+    })
     await generation.serve(
       {
         api,
+        dialect,
         path,
         requestId: envelope?.requestId ?? requestIdOf(req),
-        prompt: envelope ? fromEnvelope(envelope, body.json) : fromBody(api, body.json, keys.prefixKey),
+        caller: envelope
+          ? callerOf(envelope, Date.now())
+          : { ...NOBODY, tenant: config.standalone?.tenant ?? '' },
+        prompt: envelope
+          ? fromEnvelope(envelope, body.json, generates)
+          : fromBody(route, body.json, keys.prefixKey),
         body,
         cacheSalt: keys.cacheSalt,
-        stream: body.json['stream'] === true,
+        prefixKey: keys.prefixKey,
+        stream: generates && body.json['stream'] === true,
         startMs,
         signal: client.signal,
       },
@@ -65,6 +78,7 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
   function fromEnvelope(
     { model, markers, promptBytes, outputTokensMax }: Envelope,
     json: JsonObject,
+    generates: boolean,
   ): Prompt {
     const decoded = markersFromText(markers)
     if (!decoded) throw new RouteError('forbidden', 'The envelope is of another version.')
@@ -73,22 +87,24 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
       promptBytes,
       markers: decoded,
       outputTokensMax,
-      isSplittable: isSingle(json),
+      isSplittable: generates && isSingle(json),
     }
   }
 
-  function fromBody(api: PromptApi, json: JsonObject, key: Parameters<typeof prefixMarkers>[2]): Prompt {
+  function fromBody({ prompt: api, generates }: RoutedApi, json: JsonObject, key: HashKey): Prompt {
     const model = knownModel(typeof json['model'] === 'string' ? json['model'] : '')
     const written = writer.write(api, model.model, json)
     if (!written.ok) throw new RouteError('invalid_request', written.message, { param: written.param })
     const { bytes, messageEnds } = written.prompt
-    const outputTokensMax = Number(json['max_completion_tokens'] ?? json['max_tokens'])
+    const outputTokensMax = Number(
+      json['max_completion_tokens'] ?? json['max_output_tokens'] ?? json['max_tokens'],
+    )
     return {
       model,
       promptBytes: bytes.length,
       markers: prefixMarkers(bytes, messageEnds, key),
       outputTokensMax: Number.isInteger(outputTokensMax) && outputTokensMax > 0 ? outputTokensMax : null,
-      isSplittable: isSingle(json),
+      isSplittable: generates && isSingle(json),
     }
   }
 
@@ -115,6 +131,11 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
   return server
 }
 
+function callerOf({ tenant, attempt, edgeRegion, deadlineMs }: Envelope, nowMs: number): Caller {
+  const patienceMs = deadlineMs === null ? null : Math.max(deadlineMs - nowMs, 0)
+  return { tenant, attempt, edgeRegion, patienceMs }
+}
+
 /** Whether one sequence comes of the request. */
 function isSingle({ n, best_of, prompt, use_beam_search }: JsonObject): boolean {
   const isOne = (value: unknown) => value === undefined || value === null || value === 1
@@ -135,36 +156,12 @@ function refuse(req: IncomingMessage, res: ServerResponse, error: unknown, log: 
   // The rest of a body that is not wanted is not read: the connection ends with the answer.
   if (!req.complete) res.setHeader('connection', 'close')
   if (fault.retryAfterMs !== null) res.setHeader('retry-after', Math.ceil(fault.retryAfterMs / 1000))
-  sendJson(res, fault.kind.status, openAiErrorBody(fault))
+  const path = (req.url ?? '/').split('?', 1)[0] ?? '/'
+  sendJson(res, fault.kind.status, errorBody(dialectOf(path), fault, requestIdOf(req)))
 }
 
 function sendJson(res: ServerResponse, status: number, body: unknown): void {
   res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
-}
-
-async function readBody(req: IncomingMessage, bytesMax: number): Promise<Buffer> {
-  const tooLarge = () => new RouteError('body_too_large', `The body is larger than ${bytesMax} bytes.`)
-  const announced = Number(req.headers['content-length'] ?? 0)
-  if (announced > bytesMax) throw tooLarge()
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of req as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > bytesMax) throw tooLarge()
-    chunks.push(chunk)
-  }
-  return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, bytes)
-}
-
-function parseObject(bytes: Buffer): JsonObject {
-  let json: unknown
-  try {
-    json = JSON.parse(bytes.toString('utf8'))
-  } catch {
-    throw new RouteError('invalid_json', 'The body is not JSON.')
-  }
-  if (!isObject(json)) throw new RouteError('invalid_json', 'The body is not a JSON object.')
-  return json
 }
 
 function requestIdOf(req: IncomingMessage): string {

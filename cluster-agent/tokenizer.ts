@@ -9,7 +9,7 @@ import { Tokenizer } from 'tokenizers'
 import { request } from 'undici'
 import { z } from 'zod'
 import type { PromptApi } from '../core/prompt-bytes.ts'
-import type { JsonObject } from './handoff/nixl.ts'
+import type { JsonObject } from './handoff/json.ts'
 
 export interface TokenizedPrompt {
   /** The rendered prompt. */

@@ -33,6 +33,17 @@ export const endpointSchema = z.strictObject({
   version: z.string().max(64).optional().describe('Engine version; legs of a hand-off need the same'),
   events: z.string().startsWith('tcp://').describe('ZMQ endpoint of its KV events'),
   replay: z.string().startsWith('tcp://').optional().describe('ZMQ endpoint of the replay of events'),
+  rank: z.int().min(0).max(1023).optional().describe('Data-parallel rank behind `url`, if it has several'),
+  connector: z.enum(['nixl', 'mooncake']).optional().describe('How it hands KV over; default: nixl'),
+  bootstrap: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('Bootstrap server of a prefill engine, for mooncake'),
+  peerTier: z
+    .string()
+    .regex(/^\S+:\d{1,5}$/)
+    .optional()
+    .describe('host:port from which peers may load what its CPU tier holds'),
   profile: profileSchema.describe('Speed and sizes'),
 })
 export type EndpointConfig = z.infer<typeof endpointSchema>

@@ -3,7 +3,7 @@
  * again. Later keys win in the engine's parser as in ours, so what we append decides. A body that holds a field that
  * clients must not say is written anew without it.
  */
-import { isObject, type JsonObject } from './nixl.ts'
+import { isObject, type JsonObject } from './json.ts'
 
 /**
  * Fields that would read other requests' KV, forge cached counts, replace the prompt, jump the queue or break the request

@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { cleanBody, engineBody } from '../../../cluster-agent/handoff/engine-body.ts'
-import { parseTransferParams, prefillBody, type JsonObject } from '../../../cluster-agent/handoff/nixl.ts'
-import { readExchanges } from '../../support/recorded.ts'
+import { takesExactTokens, withExactTokens } from '../../../cluster-agent/handoff/exact-tokens.ts'
+import type { JsonObject } from '../../../cluster-agent/handoff/json.ts'
+import { kvSourceParams, parseKvSource } from '../../../cluster-agent/handoff/kv-source.ts'
+import { prefillFields, usageFields } from '../../../cluster-agent/handoff/leg-fields.ts'
 
 const encode = (text: string) => new TextEncoder().encode(text)
 function sent(text: string, fields: JsonObject): unknown {
@@ -64,7 +66,7 @@ test('forbidden fields are left out, also inside vllm_xargs', () => {
   })
 })
 
-test('the prefill leg asks for one token and changes nothing of the request', () => {
+test('the prefill leg asks for one token, whatever the client asked for', () => {
   const request = Object.freeze({
     prompt: 'x',
     stream: true,
@@ -73,73 +75,55 @@ test('the prefill leg asks for one token and changes nothing of the request', ()
     min_tokens: 9,
     temperature: 0.5,
   })
-  expect(prefillBody(request)).toEqual({
+  const params = { do_remote_decode: true }
+  expect(sent(JSON.stringify(request), prefillFields('chat', request, params, false))).toEqual({
     prompt: 'x',
     stream: false,
+    stream_options: null,
     max_tokens: 1,
     max_completion_tokens: 1,
+    min_tokens: 0,
     temperature: 0.5,
-    kv_transfer_params: {
-      do_remote_decode: true,
-      do_remote_prefill: false,
-      remote_engine_id: null,
-      remote_block_ids: null,
-      remote_host: null,
-      remote_port: null,
-    },
+    kv_transfer_params: params,
   })
-  expect(prefillBody({ prompt: 'x' })).not.toHaveProperty('max_completion_tokens')
+  expect(prefillFields('completions', { prompt: 'x' }, params, true)).toEqual({
+    stream: false,
+    max_tokens: 1,
+    return_token_ids: true,
+    kv_transfer_params: params,
+  })
 })
 
-test('recorded prefill answers give the params that their decode legs carried, verbatim', () => {
-  const exchanges = readExchanges('v0.32.0', 'pd')
-  const asked = (at: number) => exchanges[at]?.request.json?.['kv_transfer_params'] as JsonObject | undefined
-  let pairs = 0
-  for (const [at, { response }] of exchanges.entries()) {
-    const params = parseTransferParams(response.json)
-    if (!params || asked(at)?.['do_remote_decode'] !== true) continue
-    const decode = exchanges
-      .slice(at + 1)
-      .find(
-        ({ request }) =>
-          (request.json?.['kv_transfer_params'] as JsonObject | undefined)?.['remote_request_id'] ===
-          params.verbatim['remote_request_id'],
-      )
-    if (!decode) continue
-    expect(decode.request.json?.['kv_transfer_params']).toMatchObject({
-      remote_engine_id: params.verbatim['remote_engine_id'],
-    })
-    pairs++
-  }
-  expect(pairs).toBeGreaterThan(2)
+test('usage of a stream is asked for once, at its end, unless the client asked itself', () => {
+  const asked = (options: unknown, api: 'chat' | 'completions' = 'chat') =>
+    usageFields(api, { stream: true, ...(options === undefined ? {} : { stream_options: options }) })
+  const once = { include_usage: true, continuous_usage_stats: false }
+  expect(asked(undefined)).toEqual({ stream_options: once })
+  expect(asked(null, 'completions')).toEqual({ stream_options: once })
+  expect(asked({ include_usage: false, continuous_usage_stats: true, mine: 1 })).toEqual({
+    stream_options: { ...once, mine: 1 },
+  })
+  expect(asked({ include_usage: true, continuous_usage_stats: true })).toEqual({})
+  expect(usageFields('chat', { stream: false })).toEqual({})
 })
 
-test.each([
-  'remote_request_id',
-  'remote_engine_id',
-  'remote_block_ids',
-  'remote_host',
-  'remote_port',
-  'do_remote_prefill',
-])('params without %s are not used: they could kill an engine', (name) => {
-  const whole: Record<string, unknown> = {
-    do_remote_prefill: true,
-    remote_request_id: 'r',
-    remote_engine_id: 'e',
-    remote_block_ids: [[1]],
-    remote_host: 'h',
-    remote_port: 5600,
-    tp_size: 1,
-  }
-  expect(parseTransferParams({ kv_transfer_params: whole })?.verbatim).toBe(whole)
-  const { [name]: _, ...rest } = whole
-  expect(parseTransferParams({ kv_transfer_params: rest })).toBeNull()
-  expect(parseTransferParams({ kv_transfer_params: { ...whole, [name]: null } })).toBeNull()
+test('exact tokens go along only when they are all of the prompt and the engine knows the field', () => {
+  const params = { remote_num_tokens: 3, remote_request_id: 'r' }
+  const both = { ...params, prompt_token_ids: [1, 2, 3] }
+  expect(withExactTokens(params, { prompt_token_ids: [1, 2, 3] })).toEqual(both)
+  expect(withExactTokens(params, { choices: [{ prompt_token_ids: [1, 2, 3] }] })).toEqual(both)
+  for (const tokens of [[1, 2], [1, 2, -3], [1, 2, 0.5], ['1', '2', '3'], [], null, 'x'])
+    expect(withExactTokens(params, { prompt_token_ids: tokens })).toBe(params)
+  expect(['0.31.2', '0.23.0', null, 'x'].map(takesExactTokens)).toEqual([false, false, false, false])
+  expect(['0.32.0', '0.33.1', '1.0.0'].map(takesExactTokens)).toEqual([true, true, true])
 })
 
-test.each([null, {}, { kv_transfer_params: null }, { kv_transfer_params: [] }, 'x'])(
-  'no params in %j',
-  (answer) => {
-    expect(parseTransferParams(answer)).toBeNull()
-  },
-)
+test('a peer is named by host and port', () => {
+  expect(parseKvSource('10.0.0.7:5710')).toEqual({ host: '10.0.0.7', port: 5710 })
+  expect(parseKvSource('[::1]:5710')).toEqual({ host: '[::1]', port: 5710 })
+  for (const bad of ['', ':1', 'host', 'host:0', 'host:70000', 'host:x'])
+    expect(parseKvSource(bad)).toBeNull()
+  expect(kvSourceParams({ host: 'h', port: 1 }, 'id')).toEqual({
+    remote_kv_source: { kv_request_id: 'id', remote_host: 'h', remote_port: 1 },
+  })
+})

@@ -185,7 +185,7 @@ test('an engine that dies in the middle of an event does not spoil the error eve
   const engine = createServer((request, response) => {
     if (request.method === 'GET') return void response.end()
     response.writeHead(200, { 'content-type': 'text/event-stream' })
-    response.write('data: {"id":"x","cho', () => response.destroy())
+    response.write('data: {"id":"x"}\n\ndata: {"id":"x","cho', () => response.destroy())
   })
   await new Promise<void>((resolve) => engine.listen(0, '127.0.0.1', resolve))
   const { port } = engine.address() as AddressInfo

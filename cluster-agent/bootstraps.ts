@@ -1,0 +1,52 @@
+/** Where decode engines find prefill engines that name themselves by a bootstrap server (Mooncake). */
+import { request } from 'undici'
+import type { EndpointSpec } from './discovery/endpoint-spec.ts'
+import type { Bootstrap } from './handoff/connector.ts'
+import { readBootstrap } from './handoff/mooncake.ts'
+
+/** A restarted engine has another id; a leg that fails forgets it at once. */
+const FRESH_MS = 10_000
+const ANSWER_MS_MAX = 2000
+const ANSWER_BYTES_MAX = 64 * 1024
+
+interface Known {
+  readonly untilMs: number
+  readonly found: Promise<Bootstrap | null>
+}
+
+export class Bootstraps {
+  readonly #known = new Map<string, Known>()
+
+  /** null: the server does not answer, or names no engine. Never rejects. */
+  find({ bootstrap, rank }: EndpointSpec): Promise<Bootstrap | null> {
+    if (bootstrap === undefined) return Promise.resolve(null)
+    const key = `${bootstrap} ${rank ?? 0}`
+    const nowMs = performance.now()
+    const known = this.#known.get(key)
+    if (known && known.untilMs > nowMs) return known.found
+    for (const [old, { untilMs }] of this.#known) if (untilMs <= nowMs) this.#known.delete(old)
+    const found = query(bootstrap, rank ?? 0).catch(() => null)
+    this.#known.set(key, { untilMs: nowMs + FRESH_MS, found })
+    return found
+  }
+
+  forget({ bootstrap, rank }: EndpointSpec): void {
+    this.#known.delete(`${bootstrap} ${rank ?? 0}`)
+  }
+}
+
+async function query(url: string, rank: number): Promise<Bootstrap | null> {
+  const response = await request(`${url}/query`, {
+    headersTimeout: ANSWER_MS_MAX,
+    bodyTimeout: ANSWER_MS_MAX,
+  })
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of response.body as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > ANSWER_BYTES_MAX) return null
+    chunks.push(chunk)
+  }
+  if (response.statusCode !== 200) return null
+  return readBootstrap(url, JSON.parse(Buffer.concat(chunks).toString('utf8')), rank)
+}

@@ -1,0 +1,36 @@
+/** One request as the server hands it over: verified, parsed, with what the edge said of it. */
+import type { HashKey } from '../core/half-sip-hash.ts'
+import type { PromptApi } from '../protocol/apis.ts'
+import type { Dialect } from '../protocol/dialect.ts'
+import type { Prompt } from './cluster.ts'
+import type { ClientBody } from './handoff/engine-body.ts'
+
+export interface GenerateRequest {
+  readonly api: PromptApi
+  /** In which the caller is told of faults. */
+  readonly dialect: Dialect
+  /** Path of the engine's route, the same as the client's. */
+  readonly path: string
+  readonly requestId: string
+  readonly caller: Caller
+  readonly prompt: Prompt
+  readonly body: ClientBody
+  readonly cacheSalt: string
+  readonly prefixKey: HashKey
+  readonly stream: boolean
+  /** When the request came in, on the monotonic clock. */
+  readonly startMs: number
+  /** Aborts when the client leaves. */
+  readonly signal: AbortSignal
+}
+
+/** Who asked, through which edge. */
+export interface Caller {
+  readonly tenant: string
+  /** Which try at the edge this is, from 1. */
+  readonly attempt: number
+  /** null: nobody hears of the outcome. */
+  readonly edgeRegion: string | null
+  /** How long the caller goes on waiting for the first byte, from `startMs` on; null: as long as it takes. */
+  readonly patienceMs: number | null
+}

@@ -1,0 +1,64 @@
+/** What comes true of one request, noted while it runs and told once at its end. */
+import type { Outcome } from '../protocol/outcome.ts'
+import type { AnswerReader } from './answer-reader.ts'
+import type { FinishedRequest } from './finished-request.ts'
+import type { GenerateRequest } from './generate-request.ts'
+import { predictedMs, type Pair } from './routing/select.ts'
+
+/** What others write for a client that left. */
+const CLIENT_LEFT_STATUS = 499
+
+export class RequestRecord {
+  readonly #request: GenerateRequest
+  readonly #cluster: string
+  #pair: Pair | null = null
+  #reader: AnswerReader | null = null
+  #ttftMs: number | null = null
+
+  constructor(request: GenerateRequest, cluster: string) {
+    this.#request = request
+    this.#cluster = cluster
+  }
+
+  noteChoice(pair: Pair): void {
+    this.#pair = pair
+    this.#reader = null
+    this.#ttftMs = null
+  }
+
+  noteReader(reader: AnswerReader): void {
+    this.#reader = reader
+  }
+
+  noteFirstByte(): void {
+    this.#ttftMs ??= performance.now() - this.#request.startMs
+  }
+
+  finish(end: Outcome['end'], status: number): FinishedRequest {
+    const { requestId, caller, prompt, startMs } = this.#request
+    const pair = this.#pair
+    const usage = this.#reader?.usage ?? null
+    const events = this.#reader?.events ?? 0
+    return {
+      requestId,
+      attempt: caller.attempt,
+      tenant: caller.tenant,
+      model: prompt.model.model,
+      edgeRegion: caller.edgeRegion,
+      cluster: this.#cluster,
+      end,
+      status: end === 'client-left' ? CLIENT_LEFT_STATUS : status,
+      promptTokens: usage?.promptTokens ?? null,
+      cachedTokens: usage?.cachedTokens ?? null,
+      // The first event of a stream names the role.
+      outputTokens: usage?.outputTokens ?? (events > 0 ? events - 1 : null),
+      matchedTokens: pair?.reusedTokens ?? 0,
+      ttftMs: this.#ttftMs,
+      predictedTtftMs: pair ? predictedMs(pair) : null,
+      durationMs: performance.now() - startMs,
+      prefillEndpoint: pair?.prefill.endpoint.name ?? null,
+      decodeEndpoint: pair?.decode.endpoint.name ?? null,
+      endedMs: Date.now(),
+    }
+  }
+}
