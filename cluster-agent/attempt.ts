@@ -1,6 +1,8 @@
 /** What one choice has booked: released exactly once, however it ends. */
 import { randomBytes } from 'node:crypto'
 import type { Cluster } from './cluster.ts'
+import type { GenerateRequest } from './generate-request.ts'
+import type { RequestSize } from './routing/candidate.ts'
 import type { Pair } from './routing/select.ts'
 
 export class Attempt {
@@ -10,17 +12,11 @@ export class Attempt {
   readonly #cluster: Cluster
   #isPrefilling = true
 
-  constructor(cluster: Cluster, pair: Pair, requestId: string, tokens: number, nowMs: number) {
+  constructor(cluster: Cluster, pair: Pair, size: RequestSize, request: GenerateRequest, nowMs: number) {
     this.pair = pair
-    const id = `${requestId}-${randomBytes(4).toString('hex')}`
-    this.id = id
+    this.id = `${request.requestId}-${randomBytes(4).toString('hex')}`
     this.#cluster = cluster
-    const prefill = pair.prefill.endpoint.number
-    const decode = pair.decode.endpoint.number
-    const ms = pair.loadMs + pair.prefillMs
-    // On one endpoint the sequence keeps the space that its prompt took.
-    cluster.bookings.bookPrefill(prefill, id, ms, prefill === decode ? 0 : tokens, nowMs)
-    cluster.bookings.bookDecode(decode, id, tokens, nowMs)
+    cluster.book(pair, size, this.id, request.prompt, request.stream, nowMs)
   }
 
   /** A token came: the sequence is alive. */

@@ -2,53 +2,47 @@
  * What the agent knows: endpoints and their health, and for each base model the block index, the ledger and the token
  * ratio. No I/O of its own; the parts that do I/O hold one of these.
  */
-import { markerCount } from '../core/prefix-markers.ts'
 import { tierByName } from '../core/tiers.ts'
 import { ENDPOINTS_REPORTED_MAX, type ModelLoad, type ModelOffer } from '../protocol/report.ts'
 import { BlockIndex } from './blocks/block-index.ts'
-import { NO_BLOCK } from './blocks/block-table.ts'
 import type { AgentConfig, ModelConfig } from './config.ts'
 import type { EndpointSpec } from './discovery/endpoint-spec.ts'
 import { EndpointRegistry } from './discovery/registry.ts'
 import { PrefixLedger } from './ledger/prefix-ledger.ts'
 import { TokenRatio } from './prompt/token-ratio.ts'
+import { AdapterSlots } from './routing/adapter-slots.ts'
 import { Bookings } from './routing/bookings.ts'
+import type { RequestSize } from './routing/candidate.ts'
 import type { Endpoint } from './routing/endpoint.ts'
-import type { Candidate, Pair, RequestSize } from './routing/select.ts'
+import { pricePrompt, type ModelKnowledge, type PricedPrompt } from './routing/price-prompt.ts'
+import type { Pair } from './routing/select.ts'
 import { Speculation } from './routing/speculation.ts'
 
 /** One base model; its adapters share the index. */
-export interface ModelState {
-  readonly index: BlockIndex
-  readonly ledger: PrefixLedger
-  readonly ratio: TokenRatio
-  readonly speculation: Speculation
-}
+export type ModelState = ModelKnowledge
 
 export interface Prompt {
   readonly model: ModelConfig
   readonly promptBytes: number
   readonly markers: Uint32Array
   readonly outputTokensMax: number | null
+  /** Milliseconds that the tenant's policy asks for; null or absent: nothing. */
+  readonly sloTtftMs?: number | null
+  readonly sloItlMs?: number | null
   /** false: several sequences come of it, and transfer params are good for one only. */
   readonly isSplittable: boolean
 }
 
-export interface PricedPrompt {
-  readonly size: RequestSize
-  readonly candidates: readonly Candidate[]
-}
-
-/** Answers without a bound are taken to be this long, for the KV space that they may come to hold. */
-const OUTPUT_TOKENS_USUAL = 512
+/** Answers are taken to be no longer than this, for the KV space that they may come to hold. */
+const ANSWER_TOKENS_USUAL = 512
 /** Weight of one hand-off in the estimate that the directories get. */
 const HANDOFF_WEIGHT = 0.05
-const BLOCK_TOKENS_USUAL = 16
 
 export class Cluster {
   readonly config: AgentConfig
   readonly registry: EndpointRegistry
   readonly bookings = new Bookings()
+  readonly adapters = new AdapterSlots()
   readonly #models = new Map<string, ModelConfig>()
   readonly #states = new Map<string, ModelState>()
   #handoffMs = 0
@@ -120,43 +114,44 @@ export class Cluster {
 
   /** How every endpoint stands towards a prompt. */
   price(prompt: Prompt, nowMs: number, tried: ReadonlySet<number> = new Set()): PricedPrompt {
-    const { index, ledger, ratio, speculation } = this.state(prompt.model)
-    const { markers } = prompt
-    let block = NO_BLOCK
-    let tokens = 0
-    let knownBytes = 0
-    for (let i = markerCount(markers) - 1; i >= 0; i--) {
-      const entry = ledger.find(markers[i * 3 + 1] ?? 0, markers[i * 3 + 2] ?? 0)
-      if (!entry) continue
-      block = entry.block
-      tokens = entry.tokens
-      knownBytes = markers[i * 3] ?? 0
-      break
-    }
-    const chain = index.table.chain(block)
-    const guesses = speculation.match(markers, nowMs)
-    const restBytes = Math.max(prompt.promptBytes - knownBytes, 0)
-    const promptTokens = tokens + (restBytes > 0 ? ratio.tokens(restBytes) : 0)
-    const size: RequestSize = {
-      promptTokens: Math.max(promptTokens, 1),
-      outputTokensMax: prompt.outputTokensMax ?? OUTPUT_TOKENS_USUAL,
-      kvBytesPerToken: prompt.model.kvBytesPerToken,
-      blockTokens: index.blockTokens || BLOCK_TOKENS_USUAL,
+    const { model, adapterOf, kvBytesPerToken } = prompt.model
+    const shape = {
+      promptBytes: prompt.promptBytes,
+      markers: prompt.markers,
+      adapter: adapterOf === undefined ? null : model,
+      kvBytesPerToken,
+      answerTokens: Math.min(prompt.outputTokensMax ?? ANSWER_TOKENS_USUAL, ANSWER_TOKENS_USUAL),
       isSplittable: prompt.isSplittable,
+      sloTtftMs: prompt.sloTtftMs ?? null,
+      sloItlMs: prompt.sloItlMs ?? null,
     }
-    const candidates = this.endpoints.map((endpoint): Candidate => {
-      const bytes = guesses.get(endpoint.number) ?? 0
-      // A prompt that is learnt says exactly how many tokens those bytes are.
-      const guessed = bytes <= knownBytes ? Math.min(tokens, ratio.tokens(bytes)) : ratio.tokens(bytes)
-      return {
-        endpoint,
-        load: this.bookings.load(endpoint.number, nowMs),
-        runs: index.match(chain, endpoint.number),
-        speculativeTokens: bytes === 0 ? 0 : guessed - (guessed % size.blockTokens),
-        unavailable: tried.has(endpoint.number) ? 'tried' : this.unavailable(endpoint.number),
-      }
-    })
-    return { size, candidates }
+    return pricePrompt(this, this.state(prompt.model), shape, tried, nowMs)
+  }
+
+  /** Books a choice under `id`, which no other choice has. */
+  book(pair: Pair, size: RequestSize, id: string, prompt: Prompt, isStream: boolean, nowMs: number): void {
+    const { model, markers } = prompt
+    const prefill = pair.prefill.endpoint.number
+    const decode = pair.decode.endpoint.number
+    const tokens = size.promptTokens + size.answerTokens
+    // On one endpoint the sequence keeps the space that its prompt took.
+    this.bookings.bookPrefill(
+      prefill,
+      id,
+      pair.loadMs + pair.prefillMs,
+      prefill === decode ? 0 : size.promptTokens,
+      nowMs,
+      { newTokens: size.promptTokens - pair.reusedTokens, isSilent: !isStream && prefill === decode },
+    )
+    this.bookings.bookDecode(decode, id, tokens, nowMs, size.answerTokens)
+    this.state(model).speculation.note(prefill, markers, nowMs)
+    if (model.adapterOf) for (const endpoint of [prefill, decode]) this.adapters.use(endpoint, model.model)
+    this.noteHandoff(pair)
+  }
+
+  /** The attempt did not get to compute there: its prefix is not expected. */
+  unbook(pair: Pair, { model, markers }: Prompt): void {
+    this.state(model).speculation.forget(pair.prefill.endpoint.number, markers)
   }
 
   noteHandoff(pair: Pair): void {

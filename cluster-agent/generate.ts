@@ -14,13 +14,14 @@ import type { EngineClients } from './engine-clients.ts'
 import type { RequestObserver } from './finished-request.ts'
 import type { GenerateRequest } from './generate-request.ts'
 import type { JsonObject } from './handoff/json.ts'
-import { kvSourceParams } from './handoff/kv-source.ts'
+import { kvSourceParams, parseKvSource, type KvSource } from './handoff/kv-source.ts'
 import type { Health } from './health.ts'
 import type { Learner } from './learner.ts'
 import { LegRunner, type LegsOutcome } from './legs.ts'
 import { peerWithMore } from './peer-tier.ts'
 import { RequestRecord } from './request-record.ts'
-import { predictedMs, selectPair, type Pair, type RequestSize } from './routing/select.ts'
+import type { RequestSize } from './routing/candidate.ts'
+import { predictedMs, selectPair, type Pair } from './routing/select.ts'
 import { Tries } from './tries.ts'
 
 /** Choices tried for one request; each failure takes an endpoint or the hand-off out. */
@@ -83,6 +84,7 @@ export class Generation {
       if (choice === 1) this.#learner.offer(request)
       const outcome = await this.#run(request, chosen, res, record)
       if (outcome.kind !== 'failed') return this.#ended(outcome, request, chosen.pair, tries, res)
+      this.#cluster.unbook(chosen.pair, request.prompt)
       const { prefill, decode } = chosen.pair
       const endpoint = (outcome.leg === 'prefill' ? prefill : decode).endpoint.number
       const isDead = tries.note(endpoint, outcome)
@@ -101,11 +103,15 @@ export class Generation {
     if (!best) return null
     const pair = best.candidate
     const source = tries.isSplittable
-      ? null
+      ? this.#peerOf(pair)
       : peerWithMore(pair, candidates, (number) => this.#cluster.registry.spec(number))
-    this.#cluster.state(prompt.model).speculation.note(pair.prefill.endpoint.number, prompt.markers, nowMs)
-    this.#cluster.noteHandoff(pair)
     return { pair, size, sourceParams: source && kvSourceParams(source, crypto.randomUUID()) }
+  }
+
+  /** Where the peer can be asked whose tier the choice counts on. */
+  #peerOf({ source }: Pair): KvSource | null {
+    const address = source && this.#cluster.registry.spec(source.endpoint.number)?.peerTier
+    return address ? parseKvSource(address) : null
   }
 
   async #run(
@@ -118,8 +124,7 @@ export class Generation {
     const prefill = registry.spec(pair.prefill.endpoint.number)
     const decode = registry.spec(pair.decode.endpoint.number)
     if (!prefill || !decode) throw new Error('a chosen endpoint has no specification')
-    const tokens = size.promptTokens + size.outputTokensMax
-    const attempt = new Attempt(this.#cluster, pair, request.requestId, tokens, performance.now())
+    const attempt = new Attempt(this.#cluster, pair, size, request, performance.now())
     try {
       return await this.#legs.run({
         attempt,

@@ -2,7 +2,8 @@
 import { tierByNumber } from '../core/tiers.ts'
 import type { EndpointSpec } from './discovery/endpoint-spec.ts'
 import { parseKvSource, type KvSource } from './handoff/kv-source.ts'
-import type { Candidate, Pair } from './routing/select.ts'
+import type { Candidate } from './routing/candidate.ts'
+import type { Pair } from './routing/select.ts'
 
 /** An offload tier takes blocks as soon as they are computed, so what lies on the GPU lies there too. */
 const OFFLOADED = new Set(['gpu', 'cpu'])

@@ -1,6 +1,7 @@
 /**
- * One skeleton for both choices, regions and endpoints: rules first, then the lowest predicted milliseconds. Choosing
- * never changes state; booking a choice is another call.
+ * The skeleton of a choice: rules first, then the lowest predicted milliseconds. Choosing never changes state; booking a
+ * choice is another call. Pairs of endpoints, of which there are thousands, follow it without an object each
+ * (cluster-agent/routing/select.ts).
  */
 
 /** Why a candidate is out, or null when the rule has nothing against it. */

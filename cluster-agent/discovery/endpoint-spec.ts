@@ -11,6 +11,11 @@ export const profileSchema = z.strictObject({
     .nonnegative()
     .default(0.1)
     .describe('What each further sequence adds to a step'),
+  decodeMsPerContextToken: z
+    .number()
+    .nonnegative()
+    .optional()
+    .describe('What each token of their contexts adds to a step'),
   batchTokensMax: z
     .int()
     .positive()
@@ -24,6 +29,14 @@ export const profileSchema = z.strictObject({
   transfer: tierCostSchema
     .default({ floorMs: 5, bytesPerMs: 20e6 })
     .describe('Pulling KV from another endpoint'),
+  peerPull: tierCostSchema
+    .optional()
+    .describe("Pulling a cached prefix out of a peer's CPU tier; without it these engines cannot"),
+  adapterLoadMs: z
+    .number()
+    .nonnegative()
+    .optional()
+    .describe('Bringing an adapter that is not loaded into a slot; default 200'),
 })
 
 export const endpointSchema = z.strictObject({

@@ -1,29 +1,64 @@
 /**
  * Load that the agent itself caused: booked on choice, released on completion. It replaces polling: a burst must not see
  * a frozen queue. Prefill is worked off in order; the head's share counts down with time. A booking that nobody renews
- * expires, so nothing leaks.
+ * expires, so nothing leaks. Sums are kept, not computed: a load costs the same with ten and ten thousand sequences.
  */
-import type { EndpointLoad } from './endpoint.ts'
+import { IDLE, type EndpointLoad } from './endpoint.ts'
 
 /** A leg without a sign of life for this long is gone. */
 export const LEASE_MS = 300_000
 
+/** Beside its milliseconds, what a prefill does. */
+export interface PrefillWork {
+  /** Tokens that it computes. */
+  readonly newTokens?: number
+  /** Nothing is heard of it before the whole answer is there: it counts as done when its time has passed. */
+  readonly isSilent?: boolean
+}
+
 interface PrefillBooking {
   readonly ms: number
   readonly tokens: number
-  leaseEndMs: number
+  readonly newTokens: number
+  readonly isSilent: boolean
+  readonly leaseEndMs: number
 }
 
-interface Ledger {
-  readonly prefills: Map<string, PrefillBooking>
-  readonly decodes: Map<string, { readonly tokens: number; leaseEndMs: number }>
+interface DecodeBooking {
+  readonly endpoint: number
+  readonly tokens: number
+  readonly answerTokens: number
+  /** Its prefill is done: it takes part in every step. */
+  isDecoding: boolean
+  leaseEndMs: number
+  /** The lease's end when the booking took its place in the order of leases. */
+  placedEndMs: number
+}
+
+class Ledger {
+  readonly prefills = new Map<string, PrefillBooking>()
   /** Since when the first prefill is being worked on. */
-  headSinceMs: number
+  headSinceMs = 0
+  kvTokens: number
+  /** Observed share of booked KV space that is really pinned: sequences share prefixes. */
+  pinnedShare = 1
+  backlogMs = 0
+  backlogTokens = 0
+  tokens = 0
+  decodes = 0
+  decoding = 0
+  contextTokens = 0
+  answerTokens = 0
+
+  constructor(kvTokens: number) {
+    this.kvTokens = kvTokens
+  }
 }
 
 export class Bookings {
   readonly #ledgers: Ledger[] = []
-  readonly #kvTokens: number[] = []
+  /** By id, over all endpoints, in the order in which leases end at the earliest. */
+  readonly #decodes = new Map<string, DecodeBooking>()
 
   /** `kvTokens`: KV space by endpoint number. */
   constructor(kvTokens: readonly number[] = []) {
@@ -32,74 +67,161 @@ export class Bookings {
 
   /** Opens the books of an endpoint, or corrects its KV space. */
   setCapacity(endpoint: number, kvTokens: number): void {
-    this.#kvTokens[endpoint] = kvTokens
-    this.#ledgers[endpoint] ??= { prefills: new Map(), decodes: new Map(), headSinceMs: 0 }
+    const ledger = this.#ledgers[endpoint]
+    if (ledger) ledger.kvTokens = kvTokens
+    else this.#ledgers[endpoint] = new Ledger(kvTokens)
   }
 
-  bookPrefill(endpoint: number, id: string, ms: number, tokens: number, nowMs: number): void {
+  /** See `Ledger.pinnedShare`; comes from the engine's own metrics. */
+  setPinnedShare(endpoint: number, share: number): void {
+    const ledger = this.#ledgers[endpoint]
+    if (ledger) ledger.pinnedShare = share
+  }
+
+  /** `tokens`: KV space beyond what the decode booking of the same id holds. */
+  bookPrefill(
+    endpoint: number,
+    id: string,
+    ms: number,
+    tokens: number,
+    nowMs: number,
+    { newTokens = 0, isSilent = false }: PrefillWork = {},
+  ): void {
     const ledger = this.#ledgers[endpoint]
     if (!ledger) return
+    this.#dropPrefill(ledger, id, nowMs)
     if (ledger.prefills.size === 0) ledger.headSinceMs = nowMs
-    ledger.prefills.set(id, { ms, tokens, leaseEndMs: nowMs + LEASE_MS })
+    ledger.prefills.set(id, { ms, tokens, newTokens, isSilent, leaseEndMs: nowMs + LEASE_MS })
+    ledger.backlogMs += ms
+    ledger.backlogTokens += newTokens
+    ledger.tokens += tokens
   }
 
+  /** The first token is there: the decode booking of the same id takes part in the steps from here on. */
   releasePrefill(endpoint: number, id: string, nowMs: number): void {
     const ledger = this.#ledgers[endpoint]
-    if (!ledger) return
-    const head = ledger.prefills.keys().next().value
-    if (ledger.prefills.delete(id) && head === id) ledger.headSinceMs = nowMs
+    if (ledger && this.#dropPrefill(ledger, id, nowMs)) this.#startDecode(id)
   }
 
-  /** `tokens`: prompt and answer, the space that the sequence may come to hold. */
-  bookDecode(endpoint: number, id: string, tokens: number, nowMs: number): void {
-    this.#ledgers[endpoint]?.decodes.set(id, { tokens, leaseEndMs: nowMs + LEASE_MS })
+  /** `tokens`: prompt and answer, the space that the sequence may come to hold; `answerTokens` of them still to come. */
+  bookDecode(endpoint: number, id: string, tokens: number, nowMs: number, answerTokens = 0): void {
+    const ledger = this.#ledgers[endpoint]
+    if (!ledger) return
+    this.#dropDecode(id)
+    const endMs = nowMs + LEASE_MS
+    const isDecoding = !ledger.prefills.has(id)
+    const entry = { endpoint, tokens, answerTokens, isDecoding, leaseEndMs: endMs, placedEndMs: endMs }
+    this.#decodes.set(id, entry)
+    ledger.tokens += tokens
+    ledger.decodes++
+    ledger.answerTokens += answerTokens
+    if (isDecoding) count(ledger, entry, 1)
   }
 
   renewDecode(endpoint: number, id: string, nowMs: number): void {
-    const booking = this.#ledgers[endpoint]?.decodes.get(id)
-    if (booking) booking.leaseEndMs = nowMs + LEASE_MS
+    const booking = this.#decodes.get(id)
+    if (booking?.endpoint === endpoint) booking.leaseEndMs = nowMs + LEASE_MS
   }
 
   releaseDecode(endpoint: number, id: string): void {
-    this.#ledgers[endpoint]?.decodes.delete(id)
+    if (this.#decodes.get(id)?.endpoint === endpoint) this.#dropDecode(id)
   }
 
   load(endpoint: number, nowMs: number): EndpointLoad {
     const ledger = this.#ledgers[endpoint]
-    if (!ledger) return { backlogMs: 0, kvPressure: 0, decoding: 0 }
-    this.#expire(ledger, nowMs)
-    let totalMs = 0
-    let tokens = 0
-    let headMs = 0
-    for (const booking of ledger.prefills.values()) {
-      if (totalMs === 0) headMs = booking.ms
-      totalMs += booking.ms
-      tokens += booking.tokens
-    }
-    for (const booking of ledger.decodes.values()) tokens += booking.tokens
-    const doneMs = Math.min(Math.max(nowMs - ledger.headSinceMs, 0), headMs)
+    if (!ledger) return IDLE
+    this.#expireDecodes(nowMs)
+    const doneMs = this.#advance(ledger, nowMs)
+    const pinnedTokens = ledger.tokens * ledger.pinnedShare
     return {
-      backlogMs: totalMs - doneMs,
-      kvPressure: Math.min(tokens / (this.#kvTokens[endpoint] ?? 1), 1),
-      decoding: ledger.decodes.size,
+      backlogMs: Math.max(ledger.backlogMs - doneMs, 0),
+      backlogTokens: ledger.backlogTokens,
+      pinnedTokens,
+      kvPressure: Math.min(pinnedTokens / Math.max(ledger.kvTokens, 1), 1),
+      decoding: ledger.decoding,
+      contextTokens: ledger.contextTokens,
+      answerTokens: ledger.decodes > 0 ? ledger.answerTokens / ledger.decodes : 0,
     }
+  }
+
+  /** Legs under way at one endpoint, those that expired not counted. */
+  countOf(endpoint: number, nowMs: number): number {
+    const ledger = this.#ledgers[endpoint]
+    if (!ledger) return 0
+    this.#expireDecodes(nowMs)
+    this.#advance(ledger, nowMs)
+    return ledger.prefills.size + ledger.decodes
   }
 
   /** Legs under way at all endpoints: zero when nothing is. */
   get count(): number {
-    return this.#ledgers.reduce((sum, { prefills, decodes }) => sum + prefills.size + decodes.size, 0)
+    return this.#ledgers.reduce((sum, { prefills }) => sum + prefills.size, this.#decodes.size)
   }
 
-  /** Legs under way at one endpoint. */
-  countOf(endpoint: number, nowMs: number): number {
-    const ledger = this.#ledgers[endpoint]
-    if (!ledger) return 0
-    this.#expire(ledger, nowMs)
-    return ledger.prefills.size + ledger.decodes.size
+  /** Ends what has ended at the head of the queue; gives how much of the new head is done. */
+  #advance(ledger: Ledger, nowMs: number): number {
+    for (const [id, { ms, isSilent, leaseEndMs }] of ledger.prefills) {
+      if (leaseEndMs <= nowMs) {
+        this.#dropPrefill(ledger, id, nowMs)
+        continue
+      }
+      const doneMs = Math.max(nowMs - ledger.headSinceMs, 0)
+      if (!isSilent || doneMs < ms) return Math.min(doneMs, ms)
+      this.#dropPrefill(ledger, id, ledger.headSinceMs + ms)
+      this.#startDecode(id)
+    }
+    return 0
   }
 
-  #expire(ledger: Ledger, nowMs: number): void {
-    for (const [id, { leaseEndMs }] of ledger.prefills) if (leaseEndMs <= nowMs) ledger.prefills.delete(id)
-    for (const [id, { leaseEndMs }] of ledger.decodes) if (leaseEndMs <= nowMs) ledger.decodes.delete(id)
+  #dropPrefill(ledger: Ledger, id: string, nowMs: number): boolean {
+    const booking = ledger.prefills.get(id)
+    if (!booking) return false
+    const isHead = ledger.prefills.keys().next().value === id
+    ledger.prefills.delete(id)
+    if (isHead) ledger.headSinceMs = nowMs
+    ledger.tokens -= booking.tokens
+    ledger.backlogTokens -= booking.newTokens
+    // Sums of fractions drift: an empty queue is exactly empty.
+    ledger.backlogMs = ledger.prefills.size === 0 ? 0 : ledger.backlogMs - booking.ms
+    return true
   }
+
+  #startDecode(id: string): void {
+    const booking = this.#decodes.get(id)
+    const ledger = booking && this.#ledgers[booking.endpoint]
+    if (!ledger || booking.isDecoding) return
+    booking.isDecoding = true
+    count(ledger, booking, 1)
+  }
+
+  #dropDecode(id: string): void {
+    const booking = this.#decodes.get(id)
+    const ledger = booking && this.#ledgers[booking.endpoint]
+    if (!ledger) return
+    this.#decodes.delete(id)
+    ledger.tokens -= booking.tokens
+    ledger.decodes--
+    ledger.answerTokens -= booking.answerTokens
+    if (booking.isDecoding) count(ledger, booking, -1)
+  }
+
+  /** Renewed bookings go to the end of the order only when they come to its head: a token costs one assignment. */
+  #expireDecodes(nowMs: number): void {
+    for (const [id, booking] of this.#decodes) {
+      if (booking.placedEndMs > nowMs) return
+      if (booking.leaseEndMs <= nowMs) {
+        this.#dropDecode(id)
+        continue
+      }
+      this.#decodes.delete(id)
+      booking.placedEndMs = booking.leaseEndMs
+      this.#decodes.set(id, booking)
+    }
+  }
+}
+
+/** On average an answer is half there. */
+function count(ledger: Ledger, { tokens, answerTokens }: DecodeBooking, sign: 1 | -1): void {
+  ledger.decoding += sign
+  ledger.contextTokens += sign * (tokens - answerTokens / 2)
 }

@@ -1,128 +1,160 @@
 /**
- * The choice inside a cluster: the pair of a prefill and a decode endpoint with the lowest predicted milliseconds to the
- * first token. One endpoint for both saves the hand-off, so a separate prefill is chosen only when it pays.
+ * The choice inside a cluster: the pair of a prefill and a decode endpoint with the lowest price, and whose KV it starts
+ * from. One endpoint for both saves the hand-off, so a separate prefill is chosen only when it pays.
  *
- *     cost(p, d) = backlog(p) + load(tiers) + prefill(rest) x shadow(u) + hand-off(p -> d) + first decode step(d)
+ *     predicted(p, d) = queue + space + adapter + load + prefill(rest) + decode share at p, hand-off and first step at d
+ *     price(p, d)     = predicted + prefill(rest) x shadow + disturbance of d + lateness beyond what the policy asks
  */
-import { choose, type Choice, type Rule } from '../../core/choose.ts'
-import { cheapestReuse, loadMs, shadowFactor, type MatchPart } from '../../core/cost-model.ts'
-import { tierByNumber, TIERS } from '../../core/tiers.ts'
-import type { MatchRun } from '../blocks/residency.ts'
-import type { Endpoint, EndpointLoad } from './endpoint.ts'
+import type { Priced } from '../../core/choose.ts'
+import { KV_SHADOW_WEIGHT } from '../../core/cost-model.ts'
+import type { Candidate, PriceWeights, RequestSize } from './candidate.ts'
+import { priceDecode, type DecodeLeg } from './decode-leg.ts'
+import { pricePrefill, pullSources, type PrefillLeg } from './prefill-leg.ts'
 
-/** How an endpoint stands towards one request. */
-export interface Candidate {
-  readonly endpoint: Endpoint
-  readonly load: EndpointLoad
-  readonly runs: readonly MatchRun[]
-  /** Tokens of a prefix that was just routed here and is not confirmed yet; it counts as on the GPU. */
-  readonly speculativeTokens: number
-  /** Why it takes no request now, or null. */
-  readonly unavailable: string | null
-}
+export const PRICE_WEIGHTS: PriceWeights = { kvShadow: KV_SHADOW_WEIGHT, disturbance: 0.5, lateness: 1 }
 
-export interface RequestSize {
-  readonly promptTokens: number
-  readonly outputTokensMax: number
-  readonly kvBytesPerToken: number
-  readonly blockTokens: number
-  /** false: prefill and decode must be one endpoint. */
-  readonly isSplittable: boolean
-}
+/** Pairs that a choice names, the cheapest and its fallbacks. */
+export const RANKED_MAX = 8
 
 export interface Pair {
   readonly prefill: Candidate
   readonly decode: Candidate
+  /** The peer whose tier the prefix is pulled out of, or null. */
+  readonly source: Candidate | null
   readonly queueMs: number
+  readonly kvWaitMs: number
+  readonly adapterMs: number
   readonly loadMs: number
   readonly prefillMs: number
-  readonly shadowMs: number
+  readonly shareMs: number
   readonly handoffMs: number
   readonly stepMs: number
+  readonly shadowMs: number
+  readonly disturbanceMs: number
+  readonly sloMs: number
   readonly reusedTokens: number
   readonly tier: string | null
 }
 
-/** Milliseconds to the first token: all terms but the shadow price, which is not waited for. */
+export interface PairChoice {
+  /** Cheapest first, at most `RANKED_MAX`. Empty when no pair is allowed. */
+  readonly ranked: readonly Priced<Pair>[]
+  readonly rejected: readonly { readonly candidate: Candidate; readonly reason: string }[]
+}
+
+/** Milliseconds to the first token: all terms that are waited for. */
 export function predictedMs(pair: Pair): number {
-  return pair.queueMs + pair.loadMs + pair.prefillMs + pair.handoffMs + pair.stepMs
+  const { queueMs, kvWaitMs, adapterMs, loadMs, prefillMs, shareMs, handoffMs, stepMs } = pair
+  return queueMs + kvWaitMs + adapterMs + loadMs + prefillMs + shareMs + handoffMs + stepMs
 }
 
-/** Decode endpoints leave prefill to those made for it unless that costs this much more: their sequences would stall. */
-export const DECODE_DISTURBANCE_SHARE = 0.5
+/** What the request takes of the engines' time: its prefill, and what its answer adds to the decode steps. */
+export function gpuMs(pair: Pair, size: RequestSize): number {
+  const { decodeMsPerSequence, decodeMsPerContextToken = 0 } = pair.decode.endpoint.profile
+  const tokenMs = decodeMsPerSequence + decodeMsPerContextToken * size.promptTokens
+  return pair.loadMs + pair.prefillMs + size.answerTokens * tokenMs
+}
 
-export function selectPair(candidates: readonly Candidate[], size: RequestSize): Choice<Pair> {
-  const hasDecoders = candidates.some(
-    ({ endpoint, unavailable }) => !unavailable && endpoint.role !== 'prefill',
+export function selectPair(
+  candidates: readonly Candidate[],
+  size: RequestSize,
+  weights: PriceWeights = PRICE_WEIGHTS,
+): PairChoice {
+  const open = candidates.filter(({ unavailable }) => unavailable === null)
+  const rejected = candidates.flatMap((candidate) =>
+    candidate.unavailable === null ? [] : [{ candidate, reason: candidate.unavailable }],
   )
-  const pairs = candidates.flatMap((prefill) => {
-    const leg = pricePrefill(prefill, size)
-    return candidates.map((decode) => pricePair(prefill, decode, leg, size))
-  })
-  const rules: Rule<Pair>[] = [
-    ({ prefill }) => prefill.unavailable,
-    ({ decode }) => decode.unavailable,
-    ({ decode }) => (hasDecoders && decode.endpoint.role === 'prefill' ? 'prefill-only' : null),
-    ({ prefill, decode }) =>
-      prefill !== decode && prefill.endpoint.role === 'decode' ? 'decode-only' : null,
-    ({ prefill, decode }) =>
-      prefill.endpoint.version === decode.endpoint.version ? null : 'version-mismatch',
-    ({ prefill, decode }) => (size.isSplittable || prefill === decode ? null : 'several-sequences'),
-  ]
-  const costMs = (pair: Pair) => predictedMs(pair) + pair.shadowMs + disturbanceMs(pair)
-  const fitting = choose(pairs, [...rules, ({ decode }) => (fits(decode, size) ? null : 'too-long')], costMs)
+  const hasDecoders = open.some(({ endpoint }) => endpoint.role !== 'prefill')
+  const sources = pullSources(open)
+  const prefills = open.map((candidate) => pricePrefill(candidate, size, sources, weights))
+  // A prefill leg whose KV is handed over cannot pull as well: its request has one set of transfer params.
+  const handing =
+    sources.length === 0 ? prefills : open.map((candidate) => pricePrefill(candidate, size, [], weights))
+  const decodes = open
+    .filter(({ endpoint }) => !hasDecoders || endpoint.role !== 'prefill')
+    .map((candidate) => priceDecode(candidate, size))
+  const fitting = decodes.filter(({ fits }) => fits)
+  const ranked = rank(prefills, handing, fitting, size, weights)
   // The length is an estimate: when it fits nowhere, an engine that counted says so better than we.
-  return fitting.ranked.length > 0 ? fitting : choose(pairs, rules, costMs)
+  return { ranked: ranked.length > 0 ? ranked : rank(prefills, handing, decodes, size, weights), rejected }
 }
 
-type PrefillLeg = Pick<Pair, 'queueMs' | 'loadMs' | 'prefillMs' | 'shadowMs' | 'reusedTokens' | 'tier'>
-
-function pricePrefill({ endpoint, load, runs, speculativeTokens }: Candidate, size: RequestSize): PrefillLeg {
-  const { profile } = endpoint
-  const parts = runs.map((run) => toPart(run, endpoint, size.blockTokens))
-  const known = parts.reduce((sum, { tokens }) => sum + tokens, 0)
-  const reuse = cheapestReuse(
-    profile.prefill,
-    size.kvBytesPerToken,
-    size.promptTokens,
-    speculativeTokens > known
-      ? [{ tier: TIERS[0].name, tokens: speculativeTokens, cost: TIERS[0].cost }]
-      : parts,
-  )
-  return {
-    queueMs: load.backlogMs,
-    loadMs: reuse.loadMs,
-    prefillMs: reuse.prefillMs,
-    shadowMs: reuse.prefillMs * (shadowFactor(load.kvPressure) - 1),
-    reusedTokens: reuse.reusedTokens,
-    tier: reuse.tier,
-  }
+/** Whether the rules allow the pair: legs of different versions cannot speak, decode endpoints prefill for themselves only. */
+function mayPair(p: Candidate, d: Candidate, { isSplittable }: RequestSize): boolean {
+  if (p === d) return true
+  return isSplittable && p.endpoint.role !== 'decode' && p.endpoint.version === d.endpoint.version
 }
 
-function pricePair(prefill: Candidate, decode: Candidate, leg: PrefillLeg, size: RequestSize): Pair {
-  const { profile } = decode.endpoint
-  const stepMs = profile.decodeStepMs + profile.decodeMsPerSequence * decode.load.decoding
-  if (prefill === decode) {
-    // Each chunk of the prefill shares its step with the sequences that decode here.
-    const chunks = Math.ceil((size.promptTokens - leg.reusedTokens) / profile.batchTokensMax)
-    return { prefill, decode, ...leg, handoffMs: 0, stepMs: decode.load.decoding > 0 ? stepMs * chunks : 0 }
+/** Every pair is priced as a number; only those that are named become objects. A price that is not finite names nobody. */
+function rank(
+  prefills: readonly PrefillLeg[],
+  handing: readonly PrefillLeg[],
+  decodes: readonly DecodeLeg[],
+  size: RequestSize,
+  weights: PriceWeights,
+): Priced<Pair>[] {
+  const top: { costMs: number; p: PrefillLeg; d: DecodeLeg }[] = []
+  for (const [index, alone] of prefills.entries()) {
+    for (const d of decodes) {
+      if (!mayPair(alone.candidate, d.candidate, size)) continue
+      const p = alone.candidate === d.candidate ? alone : (handing[index] ?? alone)
+      const costMs = pairCostMs(p, d, size, weights)
+      if (!Number.isFinite(costMs)) continue
+      const worst = top.at(-1)
+      if (worst && top.length === RANKED_MAX && costMs >= worst.costMs) continue
+      let at = top.length
+      while (at > 0 && (top[at - 1]?.costMs ?? 0) > costMs) at--
+      top.splice(at, 0, { costMs, p, d })
+      if (top.length > RANKED_MAX) top.pop()
+    }
   }
-  const held = decode.runs[0]?.tier === TIERS[0].number ? decode.runs[0].blocks * size.blockTokens : 0
-  const bytes = Math.max(size.promptTokens - held, 0) * size.kvBytesPerToken
-  return { prefill, decode, ...leg, handoffMs: loadMs(profile.transfer, Math.max(bytes, 1)), stepMs }
+  return top.map(({ costMs, p, d }) => ({ costMs, candidate: toPair(p, d, size, weights) }))
+}
+
+function pairCostMs(p: PrefillLeg, d: DecodeLeg, size: RequestSize, weights: PriceWeights): number {
+  const ms = predictedPairMs(p, d)
+  return ms + p.shadowMs + disturbanceMs(p, d, weights) + d.paceMs + latenessMs(ms, size, weights)
+}
+
+function predictedPairMs(p: PrefillLeg, d: DecodeLeg): number {
+  if (p.candidate === d.candidate) return p.predictedMs
+  return p.predictedMs + remainingWaitMs(p, d) + d.handoffMs + d.adapterMs + d.stepMs
+}
+
+/** While the prompt is prefilled elsewhere, space comes free at the decode endpoint. */
+function remainingWaitMs(p: PrefillLeg, d: DecodeLeg): number {
+  return Math.max(d.kvWaitMs - p.predictedMs, 0)
 }
 
 /** Prefill on a decode endpoint holds up the sequences there. */
-function disturbanceMs({ prefill, prefillMs, decode }: Pair): number {
-  const disturbs = prefill.endpoint.role === 'decode' && decode.load.decoding > 0
-  return disturbs ? prefillMs * DECODE_DISTURBANCE_SHARE : 0
+function disturbanceMs(p: PrefillLeg, d: DecodeLeg, { disturbance }: PriceWeights): number {
+  const { endpoint, load } = d.candidate
+  const disturbs = p.candidate === d.candidate && endpoint.role === 'decode' && load.decoding > 0
+  return disturbs ? p.prefillMs * disturbance : 0
 }
 
-function toPart(run: MatchRun, { profile }: Endpoint, blockTokens: number): MatchPart {
-  const tier = tierByNumber(run.tier) ?? TIERS[0]
-  return { tier: tier.name, tokens: run.blocks * blockTokens, cost: profile.tiers[tier.name] ?? tier.cost }
+function latenessMs(ms: number, { sloTtftMs }: RequestSize, { lateness }: PriceWeights): number {
+  return sloTtftMs ? Math.max(ms - sloTtftMs, 0) * lateness : 0
 }
 
-function fits({ endpoint }: Candidate, size: RequestSize): boolean {
-  return size.promptTokens <= endpoint.profile.kvTokens
+function toPair(p: PrefillLeg, d: DecodeLeg, size: RequestSize, weights: PriceWeights): Pair {
+  const isSplit = p.candidate !== d.candidate
+  return {
+    prefill: p.candidate,
+    decode: d.candidate,
+    source: p.source,
+    queueMs: p.queueMs,
+    kvWaitMs: p.kvWaitMs + (isSplit ? remainingWaitMs(p, d) : 0),
+    adapterMs: p.adapterMs + (isSplit ? d.adapterMs : 0),
+    loadMs: p.loadMs,
+    prefillMs: p.prefillMs,
+    shareMs: p.shareMs,
+    handoffMs: isSplit ? d.handoffMs : 0,
+    stepMs: isSplit ? d.stepMs : 0,
+    shadowMs: p.shadowMs,
+    disturbanceMs: disturbanceMs(p, d, weights),
+    sloMs: d.paceMs + latenessMs(predictedPairMs(p, d), size, weights),
+    reusedTokens: p.reusedTokens,
+    tier: p.tier,
+  }
 }

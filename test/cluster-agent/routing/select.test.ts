@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { Bookings, LEASE_MS } from '../../../cluster-agent/routing/bookings.ts'
-import type { Role } from '../../../cluster-agent/routing/endpoint.ts'
-import { predictedMs, selectPair, type Candidate } from '../../../cluster-agent/routing/select.ts'
+import type { Candidate } from '../../../cluster-agent/routing/candidate.ts'
+import { IDLE, type EndpointLoad, type Role } from '../../../cluster-agent/routing/endpoint.ts'
+import { gpuMs, predictedMs, selectPair } from '../../../cluster-agent/routing/select.ts'
 import { Speculation, SPECULATION_MS } from '../../../cluster-agent/routing/speculation.ts'
 
 const profile = {
@@ -15,16 +15,18 @@ const profile = {
 }
 const size = {
   promptTokens: 6500,
-  outputTokensMax: 200,
+  answerTokens: 200,
   kvBytesPerToken: 262_144,
   blockTokens: 16,
   isSplittable: true,
 }
 
+const load = (more: Partial<EndpointLoad>): EndpointLoad => ({ ...IDLE, ...more })
+
 function candidate(number: number, role: Role, more: Partial<Candidate> = {}): Candidate {
   return {
     endpoint: { number, name: `e${number}`, role, version: null, profile },
-    load: { backlogMs: 0, kvPressure: 0, decoding: 0 },
+    load: IDLE,
     runs: [],
     speculativeTokens: 0,
     unavailable: null,
@@ -39,32 +41,29 @@ const names = (candidates: Candidate[]) => {
 test('the warm endpoint wins until its queue costs more than prefill', () => {
   const warm = { runs: [{ tier: 1, blocks: 375 }] }
   expect(names([candidate(0, 'both'), candidate(1, 'both', warm)])).toEqual(['e1', 'e1'])
-  const busy = { ...warm, load: { backlogMs: 600, kvPressure: 0, decoding: 0 } }
+  const busy = { ...warm, load: load({ backlogMs: 600 }) }
   expect(names([candidate(0, 'both'), candidate(1, 'both', busy)])).toEqual(['e0', 'e0'])
 })
 
 test('a tier slower than recompute does not attract', () => {
   const slow = candidate(1, 'both', {
     runs: [{ tier: 3, blocks: 375 }],
-    load: { backlogMs: 1, kvPressure: 0, decoding: 0 },
+    load: load({ backlogMs: 1 }),
   })
   expect(names([candidate(0, 'both'), slow])).toEqual(['e0', 'e0'])
   const dram = candidate(1, 'both', {
     runs: [{ tier: 2, blocks: 375 }],
-    load: { backlogMs: 1, kvPressure: 0, decoding: 0 },
+    load: load({ backlogMs: 1 }),
   })
   expect(names([candidate(0, 'both'), dram])).toEqual(['e1', 'e1'])
 })
 
 test('prefill endpoints do not decode while others live; the hand-off is part of the price', () => {
-  const cold = [
-    candidate(0, 'prefill'),
-    candidate(1, 'decode', { load: { backlogMs: 0, kvPressure: 0, decoding: 40 } }),
-  ]
+  const cold = [candidate(0, 'prefill'), candidate(1, 'decode', { load: load({ decoding: 40 }) })]
   expect(names(cold)).toEqual(['e0', 'e1'])
   const pair = selectPair(cold, size).ranked[0]!.candidate
   expect(pair.handoffMs).toBeCloseTo(2 + (6500 * 262_144) / 40e6, 5)
-  expect(predictedMs(pair)).toBeCloseTo(pair.prefillMs + pair.handoffMs + 13 + 4, 5)
+  expect(predictedMs(pair)).toBeCloseTo(pair.prefillMs + pair.handoffMs + 13 + 0.1 * 41, 5)
   // What is warm on the decode endpoint is not split: that saves the hand-off.
   const warm = candidate(1, 'decode', { runs: [{ tier: 1, blocks: 400 }] })
   expect(names([candidate(0, 'prefill'), warm])).toEqual(['e1', 'e1'])
@@ -79,27 +78,27 @@ test('prefill endpoints do not decode while others live; the hand-off is part of
 })
 
 test('a long prefill shares every one of its steps with what decodes there', () => {
-  const decoding = { load: { backlogMs: 0, kvPressure: 0, decoding: 10 } }
+  const decoding = { load: load({ decoding: 10 }) }
   const pair = selectPair([candidate(0, 'both', decoding)], { ...size, promptTokens: 40_000 }).ranked[0]!
     .candidate
-  expect(pair.stepMs).toBeCloseTo(10 * (13 + 0.1 * 10), 6)
-  expect(selectPair([candidate(0, 'both')], size).ranked[0]!.candidate.stepMs).toBe(0)
+  // The pass over the weights is in the prefill's fixed part for the first of its ten steps.
+  expect(pair.shareMs).toBeCloseTo(10 * 0.1 * 10 + 9 * 13, 6)
+  expect(predictedMs(pair)).toBe(pair.prefillMs + pair.shareMs)
+  expect(selectPair([candidate(0, 'both')], size).ranked[0]!.candidate.shareMs).toBe(0)
 })
 
 test('legs of different engine versions are not paired', () => {
   const old = candidate(0, 'prefill')
   const mixed = [
     { ...old, endpoint: { ...old.endpoint, version: '0.31.0' } },
-    candidate(1, 'decode', { load: { backlogMs: 0, kvPressure: 0, decoding: 9 } }),
+    candidate(1, 'decode', { load: load({ decoding: 9 }) }),
   ]
   expect(names(mixed)).toEqual(['e1', 'e1'])
 })
 
 test('KV space that runs out makes prefill dearer, not the prediction', () => {
-  const full = candidate(0, 'both', { load: { backlogMs: 0, kvPressure: 0.9, decoding: 0 } })
-  expect(
-    names([full, candidate(1, 'both', { load: { backlogMs: 100, kvPressure: 0, decoding: 0 } })]),
-  ).toEqual(['e1', 'e1'])
+  const full = candidate(0, 'both', { load: load({ kvPressure: 0.9 }) })
+  expect(names([full, candidate(1, 'both', { load: load({ backlogMs: 100 }) })])).toEqual(['e1', 'e1'])
   const pair = selectPair([full], size).ranked[0]!.candidate
   expect(pair.shadowMs).toBeGreaterThan(pair.prefillMs)
   expect(predictedMs(pair)).toBe(pair.prefillMs)
@@ -123,38 +122,9 @@ test('nobody is available: reasons instead of a choice', () => {
 })
 
 test('several sequences of one request stay on one endpoint', () => {
-  const busy = [
-    candidate(0, 'prefill'),
-    candidate(1, 'decode', { load: { backlogMs: 0, kvPressure: 0, decoding: 40 } }),
-  ]
+  const busy = [candidate(0, 'prefill'), candidate(1, 'decode', { load: load({ decoding: 40 }) })]
   const best = selectPair(busy, { ...size, isSplittable: false }).ranked[0]?.candidate
   expect([best?.prefill.endpoint.name, best?.decode.endpoint.name]).toEqual(['e1', 'e1'])
-})
-
-test('bookings count down while prefill proceeds and return to zero', () => {
-  const bookings = new Bookings([1000, 1000])
-  bookings.bookPrefill(0, 'a', 100, 200, 0)
-  bookings.bookPrefill(0, 'b', 50, 100, 10)
-  bookings.bookDecode(0, 'c', 200, 10)
-  expect(bookings.load(0, 40)).toEqual({ backlogMs: 110, kvPressure: 0.5, decoding: 1 })
-  // The head takes longer than predicted: it counts as nearly done, never as negative.
-  expect(bookings.load(0, 500).backlogMs).toBe(50)
-  bookings.releasePrefill(0, 'a', 500)
-  expect(bookings.load(0, 520).backlogMs).toBe(30)
-  bookings.releasePrefill(0, 'b', 530)
-  bookings.releasePrefill(0, 'b', 530)
-  bookings.releaseDecode(0, 'c')
-  expect(bookings.load(0, 540)).toEqual({ backlogMs: 0, kvPressure: 0, decoding: 0 })
-  expect(bookings.count).toBe(0)
-})
-
-test('a booking that nobody releases expires', () => {
-  const bookings = new Bookings([1000])
-  bookings.bookPrefill(0, 'a', 100, 1, 0)
-  bookings.bookDecode(0, 'a', 1, 0)
-  bookings.bookDecode(0, 'b', 1, 0)
-  bookings.renewDecode(0, 'b', LEASE_MS - 1)
-  expect(bookings.load(0, LEASE_MS)).toMatchObject({ backlogMs: 0, decoding: 1 })
 })
 
 test('a burst of one new prefix goes where its first went, for a while', () => {
@@ -167,7 +137,80 @@ test('a burst of one new prefix goes where its first went, for a while', () => {
   const cold = candidate(0, 'both')
   const burst = candidate(1, 'both', {
     speculativeTokens: 6400,
-    load: { backlogMs: 300, kvPressure: 0, decoding: 0 },
+    load: load({ backlogMs: 300 }),
   })
   expect(names([cold, burst])).toEqual(['e1', 'e1'])
+})
+
+test('a failed request is expected nowhere; one that was spread is expected at each place', () => {
+  const speculation = new Speculation()
+  const markers = Uint32Array.of(256, 1, 1, 512, 2, 2)
+  for (const endpoint of [3, 4, 5]) speculation.note(endpoint, markers, 0)
+  expect(speculation.match(markers, 10)).toEqual(
+    new Map([
+      [5, 512],
+      [4, 512],
+      [3, 512],
+    ]),
+  )
+  speculation.forget(4, markers)
+  expect([...speculation.match(markers, 10).keys()]).toEqual([5, 3])
+  for (const endpoint of [3, 5]) speculation.forget(endpoint, markers)
+  expect(speculation.size).toBe(0)
+})
+
+test('a hot prefix is spread when its queue costs more than a second prefill, and pulled when that is cheaper', () => {
+  const runs = [{ tier: 1, blocks: 400 }]
+  const hot = candidate(0, 'both', { runs, pullableTokens: 6400, load: load({ backlogMs: 400 }) })
+  expect(names([hot, candidate(1, 'both')])).toEqual(['e0', 'e0'])
+  const hotter = { ...hot, load: load({ backlogMs: 900 }) }
+  expect(names([hotter, candidate(1, 'both')])).toEqual(['e1', 'e1'])
+  const puller = candidate(1, 'both')
+  const peerPull = { floorMs: 30, bytesPerMs: 15e6 }
+  const pulling = { ...puller, endpoint: { ...puller.endpoint, profile: { ...profile, peerPull } } }
+  const pair = selectPair([hot, pulling], size).ranked[0]!.candidate
+  expect(pair).toMatchObject({ tier: 'peer', reusedTokens: 6400, source: { endpoint: { name: 'e0' } } })
+  expect(pair.loadMs).toBeCloseTo(30 + (6400 * 262_144) / 15e6, 6)
+  // Equal block hashes need the same version, and a pull dearer than recompute is none.
+  const old = { ...hot, endpoint: { ...hot.endpoint, version: '0.31.0' } }
+  expect(selectPair([old, pulling], size).ranked.every((r) => r.candidate.source === null)).toBe(true)
+  const slow = { ...pulling.endpoint, profile: { ...profile, peerPull: { floorMs: 30, bytesPerMs: 1e6 } } }
+  expect(selectPair([hotter, { ...pulling, endpoint: slow }], size).ranked[0]!.candidate.source).toBeNull()
+})
+
+test('a cold adapter costs its load; one that finds every slot in use waits for an answer to end', () => {
+  const busy = { load: load({ decoding: 4, answerTokens: 100 }) }
+  const of = (adapter: 'loaded' | 'cold' | 'full') =>
+    selectPair([candidate(0, 'both', { ...busy, adapter })], size).ranked[0]!.candidate.adapterMs
+  expect([of('loaded'), of('cold')]).toEqual([0, 200])
+  expect(of('full')).toBeCloseTo(200 + (100 * (13 + 0.4)) / 4, 6)
+  const here = candidate(1, 'both', { adapter: 'loaded', load: load({ backlogMs: 150 }) })
+  expect(names([candidate(0, 'both', { adapter: 'cold' }), here])).toEqual(['e1', 'e1'])
+})
+
+test('who finds no KV space is told how long it will take', () => {
+  const full = load({ pinnedTokens: 307_000, kvPressure: 1, decoding: 100, answerTokens: 200 })
+  const pair = selectPair([candidate(0, 'both', { load: full })], size).ranked[0]!.candidate
+  const answerMs = 200 * (13 + 0.1 * 100)
+  expect(pair.kvWaitMs).toBeCloseTo(((307_000 + 6500 - 307_328) / 307_000) * answerMs, 6)
+  expect(predictedMs(pair)).toBeGreaterThan(pair.prefillMs + pair.kvWaitMs)
+})
+
+test('what the policy asks is weighed in milliseconds', () => {
+  const fast = candidate(0, 'both', { load: load({ decoding: 200, backlogMs: 0 }) })
+  const calm = candidate(1, 'both', { load: load({ backlogMs: 100 }) })
+  expect(selectPair([fast, calm], size).ranked[0]!.candidate.decode).toBe(fast)
+  const paced = selectPair([fast, calm], { ...size, sloItlMs: 20 }).ranked[0]!.candidate
+  expect(paced.decode).toBe(calm)
+  // A crowded endpoint that is on time beats a roomy one that is late.
+  const crowded = candidate(0, 'both', { load: load({ kvPressure: 0.6 }) })
+  const roomy = candidate(1, 'both', { load: load({ backlogMs: 150 }) })
+  expect(selectPair([crowded, roomy], size).ranked[0]!.candidate.decode).toBe(roomy)
+  const asked = { ...size, sloTtftMs: 500 }
+  expect(selectPair([crowded, roomy], asked).ranked[0]!.candidate.decode).toBe(crowded)
+})
+
+test('GPU time is prefill and what the answer adds to the steps of others', () => {
+  const pair = selectPair([candidate(0, 'both')], size).ranked[0]!.candidate
+  expect(gpuMs(pair, size)).toBeCloseTo(pair.prefillMs + 200 * 0.1, 9)
 })
