@@ -192,8 +192,11 @@ export class Cluster {
 
   #makeState(model: string): ModelState {
     const { capacity } = this.registry
-    const index: BlockIndex = new BlockIndex(model, capacity, (block, isLoss) =>
-      ledger.noteBlock(block, isLoss),
+    const index: BlockIndex = new BlockIndex(
+      model,
+      capacity,
+      (block, endpoint) => ledger.noteBlock(block, endpoint),
+      { makeRoom: () => ledger.shed() },
     )
     const ledger = new PrefixLedger(index, capacity)
     return { index, ledger, ratio: new TokenRatio(), speculation: new Speculation() }

@@ -1,186 +1,205 @@
 /**
- * Every KV block that anybody speaks of, under our own key: 64 bits chained over what the engine's prefix depends on
- * (model, adapter, salt, block size, then tokens), so the same prompt has the same blocks on every endpoint, whatever the
- * engines' own hashes are. A block is a small number; chains are parent links. A block lives while someone retains it.
+ * Every KV block that anybody speaks of, under our own key (block-key.ts), so the same prompt has the same blocks on every
+ * endpoint, whatever the engines' own hashes are. A block is a small number; chains are parent links; a block lives while
+ * someone retains it. There is a hard bound.
  */
-import { keyNumber } from '../../core/key-number.ts'
+import { extraOf } from '../events/block-identity.ts'
+import type { StoredRun } from '../events/kv-event.ts'
+import { BlockKey, type ChainRoot } from './block-key.ts'
+import { BlockRecords } from './block-records.ts'
+
+export type { ChainRoot } from './block-key.ts'
 
 /** The number of a block in its table. */
 export type Block = number
 export const NO_BLOCK: Block = -1
 
-const CAPACITY_MIN = 1024
+/** Distinct blocks of one model: 64 endpoints with 32,000 blocks each that no two share. */
+export const BLOCKS_MAX = 2 ** 21
 
-export interface ChainRoot {
-  readonly model: string
-  readonly lora: string | null
-  readonly salt: string | null
-  readonly blockTokens: number
-}
+/** Over this many new blocks that nobody retained, the callers of the oldest are taken to have failed. */
+const FLOATING_MAX = 4096
+/** After room could not be made, this many blocks are refused before it is tried again. */
+const REFUSALS_BEFORE_RETRY = 1000
 
 export class BlockTable {
-  readonly #byKey = new Map<number, Block>()
-  #keysLo = new Uint32Array(CAPACITY_MIN)
-  #keysHi = new Uint32Array(CAPACITY_MIN)
-  #parents = new Int32Array(CAPACITY_MIN).fill(NO_BLOCK)
-  #depths = new Uint32Array(CAPACITY_MIN)
-  #retains = new Uint32Array(CAPACITY_MIN)
-  /** Children of a block: its first, and each child's neighbours. */
-  #firstChild = new Int32Array(CAPACITY_MIN).fill(NO_BLOCK)
-  #next = new Int32Array(CAPACITY_MIN).fill(NO_BLOCK)
-  #previous = new Int32Array(CAPACITY_MIN).fill(NO_BLOCK)
-  readonly #free: Block[] = []
-  #used = 0
+  readonly #blocksMax: number
+  readonly #makeRoom: () => void
+  readonly #records: BlockRecords
+  readonly #key = new BlockKey()
+  /** Tips of chains that were interned and may not be retained yet. */
+  readonly #floating: Block[] = []
+  #refusals = 0
 
-  get size(): number {
-    return this.#used - this.#free.length
+  /** `makeRoom` is asked to let go of what it retains when the table is full. */
+  constructor(blocksMax: number = BLOCKS_MAX, makeRoom: () => void = () => undefined) {
+    this.#blocksMax = blocksMax
+    this.#records = new BlockRecords(blocksMax)
+    this.#makeRoom = makeRoom
   }
 
-  /** How many numbers were ever given out: arrays over blocks need this length. */
+  get size(): number {
+    return this.#records.size
+  }
+
+  /** Every block's number is below this. */
   get capacity(): number {
-    return this.#keysLo.length
+    return this.#records.capacity
+  }
+
+  /** Memory that was ever used. */
+  get bytes(): number {
+    return this.#records.bytes
   }
 
   parent(block: Block): Block {
-    return this.#parents[block] ?? NO_BLOCK
+    return this.#records.parent(block)
   }
 
   firstChild(block: Block): Block {
-    return this.#firstChild[block] ?? NO_BLOCK
+    return this.#records.firstChild(block)
   }
 
   nextSibling(block: Block): Block {
-    return this.#next[block] ?? NO_BLOCK
+    return this.#records.nextSibling(block)
   }
 
-  /** Position in its chain, from 1. */
+  /** Position in its chain, from 1; 0 for no block. */
   depth(block: Block): number {
-    return this.#depths[block] ?? 0
-  }
-
-  /** The block of `tokens` behind `parent`, made when it is new. The caller retains it before it yields. */
-  intern(root: ChainRoot, parent: Block, tokens: readonly number[], extra: string | null): Block {
-    let lo: number
-    let hi: number
-    if (parent === NO_BLOCK) {
-      const seed = `${root.model}\n${root.lora ?? ''}\n${root.salt ?? ''}\n${root.blockTokens}`
-      lo = hashText(seed, 0x9e3779b9)
-      hi = hashText(seed, 0x85ebca6b)
-    } else {
-      lo = this.#keysLo[parent] ?? 0
-      hi = this.#keysHi[parent] ?? 0
-    }
-    for (const token of tokens) {
-      lo = mix(lo ^ token)
-      hi = mix(hi + Math.imul(token, 0x9e3779b1) + (lo >>> 5))
-    }
-    if (extra !== null) {
-      lo = hashText(extra, lo)
-      hi = hashText(extra, hi)
-    }
-    return this.#find(lo >>> 0, hi >>> 0, parent)
-  }
-
-  retain(block: Block): void {
-    this.#retains[block] = (this.#retains[block] ?? 0) + 1
-  }
-
-  /** The last release frees the block and lets go of its parent. */
-  release(block: Block): void {
-    for (let at = block; at !== NO_BLOCK;) {
-      const retains = (this.#retains[at] ?? 0) - 1
-      if (retains < 0) throw new Error('a block was released more often than retained')
-      this.#retains[at] = retains
-      if (retains > 0) return
-      const parent = this.parent(at)
-      const key = keyNumber(this.#keysLo[at] ?? 0, this.#keysHi[at] ?? 0)
-      if (this.#byKey.get(key) === at) this.#byKey.delete(key)
-      this.#unlink(at, parent)
-      this.#parents[at] = NO_BLOCK
-      this.#free.push(at)
-      at = parent
-    }
+    return this.#records.depth(block)
   }
 
   /** The chain that ends in `block`, first block first. */
   chain(block: Block): Int32Array {
-    const chain = new Int32Array(block === NO_BLOCK ? 0 : this.depth(block))
-    for (let at = block, i = chain.length - 1; at !== NO_BLOCK && i >= 0; at = this.parent(at))
-      chain[i--] = at
+    const chain = new Int32Array(this.#records.depth(block))
+    this.#records.walk(block, chain)
     return chain
   }
 
-  #find(lo: number, hi: number, parent: Block): Block {
-    const key = keyNumber(lo, hi)
-    const known = this.#byKey.get(key)
-    if (
-      known !== undefined &&
-      this.#keysLo[known] === lo &&
-      this.#keysHi[known] === hi &&
-      this.parent(known) === parent
-    ) {
-      return known
-    }
-    const block = this.#free.pop() ?? this.#used++
-    if (block >= this.#keysLo.length) this.#grow()
-    this.#keysLo[block] = lo
-    this.#keysHi[block] = hi
-    this.#parents[block] = parent
-    this.#depths[block] = parent === NO_BLOCK ? 1 : this.depth(parent) + 1
-    this.#retains[block] = 0
-    this.#byKey.set(key, block)
-    if (parent !== NO_BLOCK) {
-      this.retain(parent)
-      this.#link(block, parent)
-    }
+  /**
+   * The block of `tokens` behind `parent`, made when it is new. The caller retains it, or one behind it, before it yields.
+   * `RangeError` when the table is full.
+   */
+  intern(root: ChainRoot, parent: Block, tokens: ArrayLike<number>, extra: string | null): Block {
+    if (parent === NO_BLOCK) this.startChain(root)
+    const block = this.internNext(parent, tokens, 0, tokens.length, extra)
+    if (block === NO_BLOCK) throw new RangeError(`the index holds its ${this.#blocksMax} blocks`)
     return block
   }
 
-  #link(block: Block, parent: Block): void {
-    const first = this.firstChild(parent)
-    this.#next[block] = first
-    this.#previous[block] = NO_BLOCK
-    if (first !== NO_BLOCK) this.#previous[first] = block
-    this.#firstChild[parent] = block
+  /** Before `keysOf` of a chain's first blocks, or `internNext` of its first. */
+  startChain(root: ChainRoot): void {
+    this.#key.startChain(root)
   }
 
-  #unlink(block: Block, parent: Block): void {
-    const next = this.nextSibling(block)
-    const previous = this.#previous[block] ?? NO_BLOCK
-    if (next !== NO_BLOCK) this.#previous[next] = previous
-    if (previous !== NO_BLOCK) this.#next[previous] = next
-    else if (parent !== NO_BLOCK) this.#firstChild[parent] = next
-    this.#next[block] = NO_BLOCK
-    this.#previous[block] = NO_BLOCK
+  /** As `intern`, of a part of `tokens`, without an exception: NO_BLOCK when the table is full. */
+  internNext(
+    parent: Block,
+    tokens: ArrayLike<number>,
+    from: number,
+    to: number,
+    extra: string | null,
+  ): Block {
+    this.#continue(parent)
+    this.#key.addTokens(tokens, from, to)
+    if (extra !== null) this.#key.addExtra(extra)
+    return this.internKey(parent, this.#key.lo, this.#key.hi)
   }
 
-  #grow(): void {
-    const capacity = this.#keysLo.length * 2
-    this.#keysLo = grown(this.#keysLo, new Uint32Array(capacity))
-    this.#keysHi = grown(this.#keysHi, new Uint32Array(capacity))
-    this.#depths = grown(this.#depths, new Uint32Array(capacity))
-    this.#retains = grown(this.#retains, new Uint32Array(capacity))
-    this.#parents = grown(this.#parents, new Int32Array(capacity).fill(NO_BLOCK))
-    this.#firstChild = grown(this.#firstChild, new Int32Array(capacity).fill(NO_BLOCK))
-    this.#next = grown(this.#next, new Int32Array(capacity).fill(NO_BLOCK))
-    this.#previous = grown(this.#previous, new Int32Array(capacity).fill(NO_BLOCK))
+  /** Keys of `count` blocks in a row behind `parent`, of `size` tokens each, as pairs of words. */
+  keysOf(parent: Block, run: StoredRun, size: number, from: number, count: number, keys: Int32Array): void {
+    const key = this.#key
+    this.#continue(parent)
+    for (let i = 0; i < count; i++) {
+      const start = run.tokenFrom + (from + i) * size
+      key.addTokens(run.tokens, start, start + size)
+      const extra = extraOf(run, from + i)
+      if (extra !== null) key.addExtra(extra)
+      keys[i * 2] = key.lo
+      keys[i * 2 + 1] = key.hi
+    }
   }
-}
 
-function grown<T extends Uint32Array | Int32Array>(from: T, to: T): T {
-  to.set(from)
-  return to
-}
+  /** Touches what `internKey` of these keys will need. */
+  warm(keys: Int32Array, count: number): void {
+    this.#records.warm(keys, count)
+  }
 
-function hashText(text: string, seed: number): number {
-  let hash = seed
-  for (let i = 0; i < text.length; i++) hash = mix(hash ^ text.charCodeAt(i) ^ (i << 16))
-  return hash
-}
+  /** Touches blocks that will be released. */
+  warmBlocks(blocks: Int32Array, count: number): void {
+    this.#records.warmRecords(blocks, count)
+  }
 
-function mix(value: number): number {
-  let h = value | 0
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b)
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35)
-  return h ^ (h >>> 16)
+  /** The block under a key, made when it is new; NO_BLOCK when the table is full. */
+  internKey(parent: Block, lo: number, hi: number): Block {
+    const found = this.#records.find(lo, hi, parent)
+    return found >= 0 ? found : this.#add(lo, hi, parent)
+  }
+
+  #continue(parent: Block): void {
+    if (parent === NO_BLOCK) return
+    this.#key.lo = this.#records.lo(parent)
+    this.#key.hi = this.#records.hi(parent)
+  }
+
+  retain(block: Block): void {
+    this.#records.setRetains(block, this.#records.retains(block) + 1)
+  }
+
+  /** The last release frees the block and lets go of its parent. */
+  release(block: Block): void {
+    const records = this.#records
+    for (let at = block; at !== NO_BLOCK;) {
+      const retains = records.retains(at) - 1
+      if (retains < 0) throw new Error('a block was released more often than retained')
+      records.setRetains(at, retains)
+      if (retains > 0) return
+      const parent = records.parent(at)
+      records.remove(at)
+      at = parent
+    }
+  }
+
+  /** Frees blocks that were interned and that nobody retained before yielding: the oldest `count`. */
+  sweep(count = this.#floating.length): void {
+    if (count === 0) return
+    for (const block of this.#floating.splice(0, count)) {
+      if (this.#records.isFree(block) || this.#records.retains(block) > 0) continue
+      this.retain(block)
+      this.release(block)
+    }
+  }
+
+  #add(lo: number, hi: number, parent: Block): Block {
+    // Held before room is made: nothing else may hold it.
+    if (parent !== NO_BLOCK) this.retain(parent)
+    if (this.#floating.length > FLOATING_MAX) this.sweep(FLOATING_MAX >> 1)
+    if (this.#records.isFull && !this.#hasRoom()) {
+      if (parent !== NO_BLOCK) this.#unhold(parent)
+      return NO_BLOCK
+    }
+    const block = this.#records.add(lo, hi, parent)
+    const last = this.#floating.length - 1
+    if (parent !== NO_BLOCK && this.#floating[last] === parent) this.#floating[last] = block
+    else this.#floating.push(block)
+    return block
+  }
+
+  #hasRoom(): boolean {
+    if (this.#refusals > 0) {
+      this.#refusals--
+      return false
+    }
+    this.#makeRoom()
+    if (!this.#records.isFull) return true
+    this.#refusals = REFUSALS_BEFORE_RETRY
+    return false
+  }
+
+  /** Undoes a retain without freeing: the caller still speaks of the block. */
+  #unhold(block: Block): void {
+    const retains = this.#records.retains(block) - 1
+    this.#records.setRetains(block, retains)
+    if (retains === 0) this.#floating.push(block)
+  }
 }

@@ -1,15 +1,16 @@
 /**
- * The payload of a KV event message of vLLM, in both encodings: events as tagged maps (0.24 and later) and as positional
- * arrays (before). The batch is `[timestamp, events, rank]`; a map is taken too. Unknown tags, fields and trailing
- * elements do not fail a batch.
+ * The payload of a KV event message, in both encodings: events as tagged maps (vLLM from 0.24 on, SGLang) and as positional
+ * arrays (before). The batch is `[timestamp, events, rank]`; a map is taken too. Unknown tags, fields and trailing elements
+ * do not fail a batch. This is the reference; batch-decoder.ts does the same for the usual shapes, faster.
  */
 import { decode } from '@msgpack/msgpack'
+import { EVENTS_MAX, HASHES_MAX, TOKENS_MAX } from './event-batch.ts'
 import type { EngineHash, KvEvent, KvEventBatch } from './kv-event.ts'
+import { saltField, tokenOf } from './sglang.ts'
 
-/** vLLM publishes one batch an engine step; these are far above what a step can fill. */
-export const PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
-export const EVENTS_MAX = 100_000
-export const HASHES_MAX = 100_000
+/** A step of 128 prompts of 16,000 tokens fits; a longer one is taken for garbage. */
+export const PAYLOAD_BYTES_MAX = 16 * 1024 * 1024
+const TOKEN_MAX = 2 ** 31 - 1
 
 const STORED_FIELDS = [
   'block_hashes',
@@ -22,32 +23,54 @@ const STORED_FIELDS = [
   'extra_keys',
   'group_idx',
   'kv_cache_spec_kind',
+  'kv_cache_spec_sliding_window',
 ] as const
 const REMOVED_FIELDS = ['block_hashes', 'medium', 'group_idx'] as const
+/** Without one of these read, something may be believed that is gone. */
+const LOSING_TAGS = new Set<unknown>(['BlockRemoved', 'AllBlocksCleared'])
 
 type Fields = Readonly<Record<string, unknown>>
 
 /** null when the payload is no batch at all. */
 export function decodeBatch(payload: Uint8Array): KvEventBatch | null {
-  if (payload.length > PAYLOAD_BYTES_MAX) return null
-  let batch: unknown
-  try {
-    batch = decode(payload, { useBigInt64: true })
-  } catch {
-    return null
-  }
+  const batch = decodeBounded(payload)
   const events = Array.isArray(batch) ? batch[1] : isFields(batch) ? batch['events'] : null
   if (!Array.isArray(events) || events.length > EVENTS_MAX) return null
   const decoded: KvEvent[] = []
+  let isLossy = false
   for (const event of events) {
     const neutral = toEvent(event)
     if (neutral !== null) decoded.push(neutral)
+    else isLossy ||= LOSING_TAGS.has(tagOf(event))
   }
-  return { events: decoded, skipped: events.length - decoded.length }
+  const rank: unknown = Array.isArray(batch) ? batch[2] : (batch as Fields)['data_parallel_rank']
+  return { events: decoded, skipped: events.length - decoded.length, isLossy, rank: toNumber(rank) }
+}
+
+/** Any value, or undefined. No length in it may exceed what follows: a header of five bytes would ask for gigabytes. */
+export function decodeBounded(payload: Uint8Array): unknown {
+  const { length } = payload
+  if (length > PAYLOAD_BYTES_MAX) return undefined
+  try {
+    return decode(payload, {
+      useBigInt64: true,
+      maxArrayLength: length,
+      maxMapLength: length,
+      maxStrLength: length,
+      maxBinLength: length,
+      maxExtLength: length,
+    })
+  } catch {
+    return undefined
+  }
+}
+
+function tagOf(event: unknown): unknown {
+  return Array.isArray(event) ? event[0] : isFields(event) ? event['type'] : null
 }
 
 function toEvent(event: unknown): KvEvent | null {
-  const tag: unknown = Array.isArray(event) ? event[0] : isFields(event) ? event['type'] : null
+  const tag = tagOf(event)
   if (tag === 'AllBlocksCleared') return { kind: 'cleared' }
   if (tag === 'BlockStored') return toStored(fieldsOf(event, STORED_FIELDS))
   if (tag === 'BlockRemoved') return toRemoved(fieldsOf(event, REMOVED_FIELDS))
@@ -58,10 +81,10 @@ function toStored(fields: Fields): KvEvent | null {
   const hashes = toHashes(fields['block_hashes'])
   const parent = fields['parent_block_hash'] ?? null
   const parentHash = parent === null ? null : toHash(parent)
-  const tokens = fields['token_ids'] ?? []
-  const blockTokens = toNumber(fields['block_size'])
+  const tokens = toTokens(fields['token_ids'] ?? [])
+  const blockTokens = toNumber(fields['block_size'] ?? 0)
   const group = toNumber(fields['group_idx'] ?? 0)
-  if (hashes === null || (parent !== null && parentHash === null) || !isTokens(tokens)) return null
+  if (hashes === null || (parent !== null && parentHash === null) || tokens === null) return null
   if (blockTokens === null || group === null) return null
   return {
     kind: 'stored',
@@ -70,10 +93,12 @@ function toStored(fields: Fields): KvEvent | null {
     tokens,
     blockTokens,
     lora: toText(fields['lora_name']),
+    salt: saltField(fields),
     extraKeys: Array.isArray(fields['extra_keys']) ? fields['extra_keys'] : [],
     medium: toText(fields['medium']),
     group,
     groupKind: toText(fields['kv_cache_spec_kind']),
+    windowTokens: toNumber(fields['kv_cache_spec_sliding_window']),
   }
 }
 
@@ -109,8 +134,15 @@ function toHash(value: unknown): EngineHash | null {
   return new DataView(value.buffer, value.byteOffset, value.byteLength).getBigUint64(value.length - 8)
 }
 
-function isTokens(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((token) => typeof token === 'number' && Number.isInteger(token))
+function toTokens(value: unknown): number[] | null {
+  if (!Array.isArray(value) || value.length > TOKENS_MAX) return null
+  const tokens: number[] = []
+  for (const item of value) {
+    const token = toNumber(tokenOf(item))
+    if (token === null || token > TOKEN_MAX) return null
+    tokens.push(token)
+  }
+  return tokens
 }
 
 function toNumber(value: unknown): number | null {

@@ -5,11 +5,15 @@
  */
 import { keyNumber } from '../../core/key-number.ts'
 import { TIER_NOWHERE, TIERS } from '../../core/tiers.ts'
+import { BlockBits } from '../blocks/block-bits.ts'
 import type { BlockIndex } from '../blocks/block-index.ts'
 import { NO_BLOCK, type Block } from '../blocks/block-table.ts'
+import { ENDPOINTS_MAX } from '../blocks/residency.ts'
 
 /** About 200 bytes each. */
 export const LEDGER_MARKERS_MAX = 200_000
+/** Markers that go at once when the index needs room: what they speak of is rarely resident. */
+const SHED_MARKERS = 1000
 
 export interface LedgerEntry {
   readonly lo: number
@@ -37,9 +41,11 @@ export class PrefixLedger {
   readonly #markersMax: number
   readonly #markers = new Map<number, Marker>()
   readonly #byBlock = new Map<Block, Set<Marker>>()
+  /** Blocks with markers: most blocks that come and go have none. */
+  readonly #marked = new BlockBits()
   readonly #dirty = new Set<Marker>()
-  /** Blocks whose loss has been followed since the last drain: what is behind them is looked at already. */
-  readonly #lost = new Set<Block>()
+  /** Blocks of endpoints that changed since the last drain: what is behind them is looked at already. */
+  readonly #followed = new Set<number>()
   /** Markers that left the ledger while a directory believed them resident. */
   readonly #departed: ResidencyChange[] = []
 
@@ -82,7 +88,10 @@ export class PrefixLedger {
       this.#index.table.retain(entry.block)
       const markers = this.#byBlock.get(entry.block)
       if (markers) markers.add(marker)
-      else this.#byBlock.set(entry.block, new Set([marker]))
+      else {
+        this.#byBlock.set(entry.block, new Set([marker]))
+        this.#marked.set(entry.block, true)
+      }
     }
     this.#dirty.add(marker)
     if (known) {
@@ -90,33 +99,41 @@ export class PrefixLedger {
       this.#forget(key, known)
     }
     this.#markers.set(key, marker)
-    while (this.#markers.size > this.#markersMax) {
-      const oldest = this.#markers.entries().next()
-      if (oldest.done === true) break
-      this.#forget(...oldest.value)
-    }
+    this.#shedTo(this.#markersMax)
+  }
+
+  /** Lets the least recently used markers go, and the blocks that only they held. */
+  shed(): void {
+    this.#shedTo(Math.max(this.#markers.size - SHED_MARKERS, 0))
   }
 
   /**
-   * A block came to or left a tier: its markers are looked at again by the next `drainChanges`, and, when it left, those
-   * of every block behind it. Engines evict leaves first, so there is rarely anything behind.
+   * A block came to or left a tier of an endpoint: its markers are looked at again by the next `drainChanges`, and those of
+   * the blocks behind it that lie there. Engines store front to back and evict back to front, so there are rarely any.
    */
-  noteBlock(block: Block, isLoss: boolean): void {
+  noteBlock(block: Block, endpoint: number): void {
     const { table } = this.#index
+    this.#touch(block)
+    if (table.firstChild(block) === NO_BLOCK) return
     const open = [block]
     for (let at = open.pop(); at !== undefined; at = open.pop()) {
-      for (const marker of this.#byBlock.get(at) ?? []) this.#dirty.add(marker)
-      if (!isLoss || this.#lost.has(at)) continue
-      this.#lost.add(at)
-      for (let child = table.firstChild(at); child !== NO_BLOCK; child = table.nextSibling(child))
+      if (at !== block) this.#touch(at)
+      const key = at * ENDPOINTS_MAX + endpoint
+      if (this.#followed.has(key)) continue
+      let isFollowed = false
+      for (let child = table.firstChild(at); child !== NO_BLOCK; child = table.nextSibling(child)) {
+        if (this.#index.tierFrom(child, endpoint, 1) === 0) continue
+        isFollowed = true
         open.push(child)
+      }
+      if (isFollowed) this.#followed.add(key)
     }
   }
 
   /** Every marker whose tier in the cluster is another one than the directories were told; at most `limit`. */
   drainChanges(limit: number): ResidencyChange[] {
     const changes = this.#departed.splice(0, limit)
-    this.#lost.clear()
+    this.#followed.clear()
     for (const marker of this.#dirty) {
       if (changes.length >= limit) break
       this.#dirty.delete(marker)
@@ -137,7 +154,7 @@ export class PrefixLedger {
 
   /** The best endpoint's tier: that of the slowest part of the marker's chain, if all of it is there. */
   #tierOf(marker: Marker): number {
-    if (marker.block === NO_BLOCK) return TIER_NOWHERE
+    if (marker.block === NO_BLOCK || this.#index.isNowhere(marker.block)) return TIER_NOWHERE
     let best = TIERS.length + 1
     const chain = this.#index.table.chain(marker.block)
     for (let endpoint = 0; endpoint < this.#endpoints; endpoint++) {
@@ -149,6 +166,18 @@ export class PrefixLedger {
     return best > TIERS.length ? TIER_NOWHERE : best
   }
 
+  #touch(block: Block): void {
+    if (this.#marked.has(block)) for (const marker of this.#byBlock.get(block) ?? []) this.#dirty.add(marker)
+  }
+
+  #shedTo(markers: number): void {
+    while (this.#markers.size > markers) {
+      const oldest = this.#markers.entries().next()
+      if (oldest.done === true) return
+      this.#forget(...oldest.value)
+    }
+  }
+
   #forget(key: number, marker: Marker): void {
     if (this.#markers.get(key) === marker) this.#markers.delete(key)
     this.#dirty.delete(marker)
@@ -158,7 +187,10 @@ export class PrefixLedger {
     if (marker.block === NO_BLOCK) return
     const markers = this.#byBlock.get(marker.block)
     markers?.delete(marker)
-    if (markers?.size === 0) this.#byBlock.delete(marker.block)
+    if (markers?.size === 0) {
+      this.#byBlock.delete(marker.block)
+      this.#marked.set(marker.block, false)
+    }
     this.#index.table.release(marker.block)
   }
 }

@@ -24,7 +24,7 @@ const removed = (hash: bigint, medium = 'GPU') => ({
 })
 
 function setup(markersMax?: number) {
-  const index: BlockIndex = new BlockIndex('m', 2, (block, isLoss) => ledger.noteBlock(block, isLoss))
+  const index: BlockIndex = new BlockIndex('m', 2, (block, endpoint) => ledger.noteBlock(block, endpoint))
   const ledger = new PrefixLedger(index, 2, markersMax)
   return { index, ledger }
 }

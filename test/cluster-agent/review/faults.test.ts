@@ -122,7 +122,7 @@ test('a block that left one of two attention groups is no hit', () => {
 })
 
 test('the directories hear of a marker whose chain lost an earlier block', () => {
-  const index: BlockIndex = new BlockIndex('m', 1, (block, isLoss) => ledger.noteBlock(block, isLoss))
+  const index: BlockIndex = new BlockIndex('m', 1, (block, endpoint) => ledger.noteBlock(block, endpoint))
   const ledger = new PrefixLedger(index, 1)
   index.apply(0, stored([1n, 2n], null, [1, 2, 3, 4]))
   const tokens = [1, 2, 3, 4]
