@@ -43,6 +43,7 @@ export async function startAgent(
   const reporter = new Reporter(cluster, log)
   const generation = new Generation(cluster, clients, health, learner, log, [
     observerOf(reporter),
+    learner,
     ...observers,
   ])
   const server = createAgentServer(cluster, generation, log)
@@ -51,6 +52,7 @@ export async function startAgent(
   const roster = new Roster(cluster, [clients, health, sources], log)
   await health.start()
   reporter.start()
+  learner.start()
   return {
     url: urlOf(server),
     cluster,
@@ -69,7 +71,7 @@ export async function startAgent(
       server.closeAllConnections()
       await closed
       reporter.stop()
-      learner.stop()
+      await learner.stop()
       await roster.stop()
       await Promise.all([health.stop(), clients.close(), sources.stop()])
     },

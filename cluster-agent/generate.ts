@@ -76,8 +76,9 @@ export class Generation {
 
   async #serve(request: GenerateRequest, res: ServerResponse, record: RequestRecord): Promise<LegsOutcome> {
     const tries = new Tries()
+    const understood = this.#learner.learnFirst(request)
+    if (understood) await understood
     for (let choice = 1; choice <= CHOICES_MAX && tries.mayGoOn; choice++) {
-      await this.#learner.learnFirst(request)
       const chosen = this.#choose(request, tries)
       if (!chosen) break
       record.noteChoice(chosen.pair)

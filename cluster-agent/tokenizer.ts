@@ -1,139 +1,190 @@
 /**
- * From a request to the tokens that the engine makes of it: by the model's own template and tokenizer files, or, without
- * files, by an engine's `/tokenize`. Never on the request path.
+ * A model's own template and tokenizer files: from a request to the tokens that the engine makes of it. Text between special
+ * tokens is tokenised once and remembered, so that a conversation costs what is new of it. Runs in the tokenizer's thread.
  */
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Template } from '@huggingface/jinja'
 import { Tokenizer } from 'tokenizers'
-import { request } from 'undici'
 import { z } from 'zod'
-import type { PromptApi } from '../core/prompt-bytes.ts'
+import { chatForm } from '../core/chat-form.ts'
+import type { PromptApi } from '../protocol/apis.ts'
 import type { JsonObject } from './handoff/json.ts'
+import { ChatTemplate, type RenderedPrompt } from './prompt/chat-template.ts'
+import { cuttingOf, PieceCutter, stretchesOf } from './prompt/pieces.ts'
+import type { TokenizedPrompt } from './prompt/understanding.ts'
 
-export interface TokenizedPrompt {
-  /** The rendered prompt. */
-  readonly text: string
-  readonly tokens: readonly number[]
-  /** Where each token ends in `text`, in UTF-16 units, rising. */
-  readonly tokenEnds: ArrayLike<number>
-}
+/** Text whose tokens are remembered: about 12 bytes a character with its tokens. */
+const REMEMBERED_UNITS_MAX = 16 * 1024 * 1024
 
-export interface PromptTokenizer {
-  /** null when the prompt is of a kind that it cannot render, such as images. */
-  tokenize(api: PromptApi, body: JsonObject): Promise<TokenizedPrompt | null>
-}
-
-const TOKENIZE_MS_MAX = 30_000
-
+const tokenSchema = z.union([z.string(), z.object({ content: z.string() })]).nullish()
 const configSchema = z.object({
   chat_template: z
     .union([z.string(), z.array(z.object({ name: z.string(), template: z.string() }))])
-    .optional(),
-  bos_token: z.union([z.string(), z.object({ content: z.string() })]).nullish(),
-  eos_token: z.union([z.string(), z.object({ content: z.string() })]).nullish(),
+    .nullish(),
+  bos_token: tokenSchema,
+  eos_token: tokenSchema,
+  pad_token: tokenSchema,
+  unk_token: tokenSchema,
 })
+const SPECIALS = ['bos_token', 'eos_token', 'pad_token', 'unk_token'] as const
+const tokenizerSchema = z.record(z.string(), z.unknown())
 
-/** Fields of a request that vLLM hands to the chat template under their own names. */
-const TEMPLATE_FIELDS = ['tools', 'documents', 'reasoning_effort'] as const
+interface Tokens {
+  readonly ids: Uint32Array
+  /** Length of their text. */
+  readonly units: number
+  /** In UTF-16 units of their own text. */
+  readonly ends: Uint32Array
+}
 
-/** Reads `tokenizer.json` and `tokenizer_config.json` of a model. */
-export async function readTokenizer(folder: string): Promise<PromptTokenizer> {
-  const tokenizer = Tokenizer.fromFile(join(folder, 'tokenizer.json'))
-  const config = configSchema.parse(JSON.parse(await readFile(join(folder, 'tokenizer_config.json'), 'utf8')))
-  const source = Array.isArray(config.chat_template)
-    ? config.chat_template.find(({ name }) => name === 'default')?.template
-    : config.chat_template
-  const template = source === undefined ? null : new Template(source)
-  const specials = { bos_token: tokenText(config.bos_token), eos_token: tokenText(config.eos_token) }
+export class ModelTokenizer {
+  readonly #tokenizer: Tokenizer
+  readonly #template: ChatTemplate | null
+  readonly #cutter: PieceCutter | null
+  readonly #splitsWords: boolean
+  readonly #remembered = new Map<string, Tokens>()
+  #rememberedUnits = 0
+  /** Characters that were tokenised, and that were remembered instead. */
+  readonly counts = { tokenized: 0, remembered: 0 }
 
-  const encode = async (text: string, addSpecialTokens: boolean): Promise<TokenizedPrompt> => {
-    const encoding = await tokenizer.encode(text, null, { addSpecialTokens })
-    return { text, tokens: encoding.getIds(), tokenEnds: unitEnds(text, encoding.getOffsets()) }
+  constructor(tokenizer: Tokenizer, template: ChatTemplate | null, json: JsonObject) {
+    this.#tokenizer = tokenizer
+    this.#template = template
+    const cutting = cuttingOf(json)
+    this.#cutter = cutting && new PieceCutter(cutting.specials)
+    this.#splitsWords = cutting?.splitsWords ?? false
   }
-  return {
-    async tokenize(api, body) {
-      if (api === 'completions') {
-        const prompt: unknown =
-          Array.isArray(body['prompt']) && typeof body['prompt'][0] !== 'number'
-            ? body['prompt'][0]
-            : body['prompt']
-        if (typeof prompt === 'string') return encode(prompt, body['add_special_tokens'] !== false)
-        return Array.isArray(prompt) ? idsOnly(prompt as number[]) : null
+
+  /** Rejects when a file is missing or wrong. `chat_template.jinja` wins over the configuration's, as in transformers. */
+  static async read(folder: string): Promise<ModelTokenizer> {
+    const config = configSchema.parse(
+      JSON.parse(await readFile(join(folder, 'tokenizer_config.json'), 'utf8')),
+    )
+    const file = await readFile(join(folder, 'tokenizer.json'), 'utf8')
+    const own = await readFile(join(folder, 'chat_template.jinja'), 'utf8').catch(() => null)
+    const listed = Array.isArray(config.chat_template)
+      ? config.chat_template.find(({ name }) => name === 'default')?.template
+      : config.chat_template
+    const source = own ?? listed
+    const specials = Object.fromEntries(SPECIALS.map((name) => [name, tokenText(config[name])]))
+    return new ModelTokenizer(
+      Tokenizer.fromString(file),
+      typeof source === 'string' ? new ChatTemplate(source, specials) : null,
+      tokenizerSchema.parse(JSON.parse(file)),
+    )
+  }
+
+  /** null when the prompt is of a kind whose text cannot be told. `next` as in `ChatTemplate.render`. */
+  async tokenize(
+    api: PromptApi,
+    body: JsonObject,
+    next: 'user' | 'tool' | null = null,
+  ): Promise<TokenizedPrompt | null> {
+    if (api === 'completions') return this.#tokenizePlain(body)
+    const form = chatForm(api, body)
+    if (!form.ok || api === 'embeddings') return null
+    const rendered = this.#template?.render(form.body, next)
+    return rendered ? this.#tokenizeText(rendered, body['add_special_tokens'] === true) : null
+  }
+
+  async #tokenizePlain(body: JsonObject): Promise<TokenizedPrompt | null> {
+    if (typeof body['truncate_prompt_tokens'] === 'number') return null
+    const { prompt } = body
+    const first: unknown = Array.isArray(prompt) && typeof prompt[0] !== 'number' ? prompt[0] : prompt
+    if (typeof first === 'string')
+      return this.#tokenizeText(
+        { text: first, knownUnits: first.length },
+        body['add_special_tokens'] !== false,
+      )
+    return Array.isArray(first) ? idsOnly(first as number[]) : null
+  }
+
+  async #tokenizeText(rendered: RenderedPrompt, addsSpecials: boolean): Promise<TokenizedPrompt> {
+    const { ids, ends } =
+      this.#cutter && !addsSpecials
+        ? await this.#tokenizePieces(rendered.text, this.#cutter)
+        : await this.#encode(rendered.text, addsSpecials)
+    return {
+      rendered,
+      tokens: ids,
+      tokenEnds: ends,
+      cutter: this.#cutter,
+      splitsWords: this.#splitsWords,
+    }
+  }
+
+  async #tokenizePieces(text: string, cutter: PieceCutter): Promise<Tokens> {
+    const parts: Tokens[] = []
+    for (const piece of cutter.cut(text)) {
+      if ('special' in piece) {
+        const { id, text: own } = piece.special
+        parts.push({ ids: Uint32Array.of(id), units: own.length, ends: Uint32Array.of(own.length) })
+        continue
       }
-      if (!template || !Array.isArray(body['messages'])) return null
-      const messages = body['messages'].map((message) => flattenMessage(message as JsonObject))
-      if (messages.includes(null)) return null
-      const text = template.render({
-        ...specials,
-        ...Object.fromEntries(TEMPLATE_FIELDS.map((name) => [name, body[name]])),
-        messages,
-        add_generation_prompt: body['add_generation_prompt'] !== false,
-        ...(body['chat_template_kwargs'] as JsonObject | undefined),
-      })
-      return encode(text, body['add_special_tokens'] === true)
-    },
+      const stretches = this.#splitsWords ? stretchesOf(piece.text) : [piece.text]
+      for (const stretch of stretches) parts.push(await this.#remember(stretch))
+    }
+    return joined(parts)
+  }
+
+  async #remember(text: string): Promise<Tokens> {
+    const known = this.#remembered.get(text)
+    if (known) {
+      this.#remembered.delete(text)
+      this.#remembered.set(text, known)
+      this.counts.remembered += text.length
+      return known
+    }
+    const tokens = await this.#encode(text, false)
+    // A copy: a slice would keep the whole prompt that it was cut from.
+    this.#remembered.set(` ${text}`.slice(1), tokens)
+    this.#rememberedUnits += text.length
+    for (const [oldest] of this.#remembered) {
+      if (this.#rememberedUnits <= REMEMBERED_UNITS_MAX) break
+      this.#remembered.delete(oldest)
+      this.#rememberedUnits -= oldest.length
+    }
+    return tokens
+  }
+
+  async #encode(text: string, addSpecialTokens: boolean): Promise<Tokens> {
+    this.counts.tokenized += text.length
+    const encoding = await this.#tokenizer.encode(text, null, { addSpecialTokens })
+    const ends = unitEnds(text, encoding.getOffsets())
+    return { ids: Uint32Array.from(encoding.getIds()), units: text.length, ends }
   }
 }
 
-/** Asks an engine, whichever `urlOf` names then: exact, at the price of a round trip and of the engine's CPU. Positions come from the token strings. */
-export function engineTokenizer(urlOf: () => string | null, model: string): PromptTokenizer {
-  return {
-    async tokenize(api, body) {
-      const { messages, prompt, tools, add_generation_prompt, chat_template_kwargs } = body
-      const asked =
-        api === 'chat' ? { messages, tools, add_generation_prompt, chat_template_kwargs } : { prompt }
-      if (api === 'completions' && typeof prompt !== 'string') return null
-      const url = urlOf()
-      if (url === null) return null
-      const response = await request(`${url}/tokenize`, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json' },
-        body: JSON.stringify({ model, return_token_strs: true, ...asked }),
-        headersTimeout: TOKENIZE_MS_MAX,
-        bodyTimeout: TOKENIZE_MS_MAX,
-      })
-      if (response.statusCode !== 200) {
-        await response.body.dump()
-        return null
-      }
-      const { tokens, token_strs: pieces } = (await response.body.json()) as Readonly<Record<string, unknown>>
-      if (!isListOf(tokens, 'number') || !isListOf(pieces, 'string') || pieces.length !== tokens.length)
-        return null
-      // Byte-level vocabularies write a space as U+0120 and a line feed as U+010A, one character for one; other bytes
-      // stay unmapped, which only makes the alignment stop early.
-      const text = pieces.join('').replaceAll('\u0120', ' ').replaceAll('\u010a', '\n')
-      let end = 0
-      return { text, tokens, tokenEnds: pieces.map((piece) => (end += piece.length)) }
-    },
+function joined(parts: readonly Tokens[]): Tokens {
+  const length = parts.reduce((sum, { ids }) => sum + ids.length, 0)
+  const ids = new Uint32Array(length)
+  const ends = new Uint32Array(length)
+  let at = 0
+  let base = 0
+  for (const part of parts) {
+    ids.set(part.ids, at)
+    for (let i = 0; i < part.ends.length; i++) ends[at + i] = base + (part.ends[i] ?? 0)
+    at += part.ids.length
+    base += part.units
   }
-}
-
-/** Checked by hand: a schema costs more than the rest for lists of ten thousand. */
-function isListOf<T extends 'number' | 'string'>(
-  value: unknown,
-  type: T,
-): value is (T extends 'number' ? number : string)[] {
-  return Array.isArray(value) && value.every((item) => typeof item === type)
+  return { ids, units: base, ends }
 }
 
 /** Token ids have no text: positions are those of their comma-separated form, as in the canonical prompt. */
 function idsOnly(ids: readonly number[]): TokenizedPrompt {
   let end = -1
-  const tokenEnds = ids.map((id) => (end += String(id).length + 1))
-  return { text: ids.join(','), tokens: ids, tokenEnds }
+  const text = ids.join(',')
+  return {
+    rendered: { text, knownUnits: text.length },
+    tokens: Uint32Array.from(ids),
+    tokenEnds: Uint32Array.from(ids, (id) => (end += String(id).length + 1)),
+    cutter: null,
+    splitsWords: true,
+  }
 }
 
-/** Templates of text models take content as one string; vLLM joins text parts by line feeds. null for other parts. */
-function flattenMessage(message: JsonObject): JsonObject | null {
-  const { content } = message
-  if (!Array.isArray(content)) return message
-  const texts = (content as JsonObject[]).map((part) => (part['type'] === 'text' ? part['text'] : null))
-  return texts.includes(null) ? null : { ...message, content: texts.join('\n') }
-}
-
-function tokenText(token: string | { content: string } | null | undefined): string {
-  return typeof token === 'string' ? token : (token?.content ?? '')
+function tokenText(token: z.infer<typeof tokenSchema>): string | undefined {
+  return typeof token === 'string' ? token : token?.content
 }
 
 /** The tokenizer counts code points; our positions are UTF-16 units. */

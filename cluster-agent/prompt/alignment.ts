@@ -50,35 +50,66 @@ export function renderedPositions(
   return positions
 }
 
-/** Texts that the template changed are skipped, and so is all that follows: its place is not certain. */
+/**
+ * Many templates strip the white space around a text. A text that a template changed otherwise is skipped, and so is all that
+ * follows: its place is not certain.
+ */
 function findAnchors(rendered: string, segments: readonly TextSegment[]): Anchor[] {
   const anchors: Anchor[] = []
   let from = 0
-  for (const { offsetBytes, text } of segments) {
-    const at = rendered.indexOf(text, from)
-    if (at < 0) break
-    anchors.push({ offsetBytes, text, at })
-    from = at + text.length
+  for (const segment of segments) {
+    const anchor = anchorOf(rendered, segment, from)
+    if (!anchor) break
+    anchors.push(anchor)
+    from = anchor.at + anchor.text.length
   }
   return anchors
 }
 
+function anchorOf(rendered: string, { offsetBytes, text }: TextSegment, from: number): Anchor | null {
+  const at = rendered.indexOf(text, from)
+  if (at >= 0) return { offsetBytes, text, at }
+  const stripped = text.trim()
+  const strippedAt = stripped === '' ? -1 : rendered.indexOf(stripped, from)
+  if (strippedAt < 0) return null
+  const before = text.slice(0, text.indexOf(stripped))
+  return { offsetBytes: offsetBytes + utf8Length(before), text: stripped, at: strippedAt }
+}
+
 /**
  * How many tokens end at or before a place where the text can be cut without changing how what precedes it is tokenised:
- * between a word and white space that is itself certain. `tokenEnds` are rising positions in the rendered prompt.
+ * between a word and white space that is itself certain and, when the tokenizer `splitsWords`, between a word and anything
+ * else. `tokenEnds` are rising positions in the rendered prompt.
  */
-export function certainTokens(rendered: string, tokenEnds: ArrayLike<number>, position: number): number {
+export function certainTokens(
+  rendered: string,
+  tokenEnds: ArrayLike<number>,
+  position: number,
+  splitsWords = false,
+): number {
   if (position >= rendered.length) return tokenEnds.length
   const stop = Math.max(position - CUT_SEARCH_CHARS, 0)
-  for (let cut = position - 1; cut > stop; cut--) {
-    const isBorder = isSpace(rendered.charCodeAt(cut)) && !isSpace(rendered.charCodeAt(cut - 1))
-    if (isBorder) return countUpTo(tokenEnds, cut)
-  }
+  for (let cut = position - 1; cut > stop; cut--)
+    if (isBorder(rendered, cut, splitsWords)) return countUpTo(tokenEnds, cut)
   return 0
 }
 
+const WORD_END = /[\p{L}\p{N}]/u
+const WORD_PART = /[\p{L}\p{M}\p{N}\ud800-\udfff]/u
+
+function isBorder(text: string, cut: number, splitsWords: boolean): boolean {
+  const before = text.charAt(cut - 1)
+  const after = text.charAt(cut)
+  if (isSpace(after.charCodeAt(0))) {
+    // Punctuation takes the line ends behind it into its own word.
+    const isLineEnd = after === '\n' || after === '\r'
+    return !isSpace(before.charCodeAt(0)) && (!isLineEnd || WORD_END.test(before))
+  }
+  return splitsWords && WORD_END.test(before) && !WORD_PART.test(after)
+}
+
 /** Elements of a rising list that are at most `value`. */
-function countUpTo(values: ArrayLike<number>, value: number): number {
+export function countUpTo(values: ArrayLike<number>, value: number): number {
   let low = 0
   let high = values.length
   while (low < high) {
@@ -91,6 +122,12 @@ function countUpTo(values: ArrayLike<number>, value: number): number {
 
 function isSpace(unit: number): boolean {
   return unit === 0x20 || unit === 0x0a || unit === 0x09 || unit === 0x0d
+}
+
+function utf8Length(text: string): number {
+  let bytes = 0
+  for (const character of text) bytes += utf8Bytes(character.codePointAt(0) ?? 0)
+  return bytes
 }
 
 /** A lone surrogate is encoded as U+FFFD, three bytes. */

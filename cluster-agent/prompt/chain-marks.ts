@@ -6,30 +6,51 @@ import type { PrefixLedger } from '../ledger/prefix-ledger.ts'
 export interface LearntPrompt {
   readonly lora: string | null
   readonly salt: string | null
-  readonly tokens: readonly number[]
+  readonly tokens: ArrayLike<number>
   /** u32 triples as in core/prefix-markers.ts. */
   readonly markers: Uint32Array
   /** For each marker: tokens that are certain up to it. */
-  readonly certainTokens: readonly number[]
+  readonly certainTokens: ArrayLike<number>
 }
 
-/** Nothing is learnt before the first KV event has told the block size. */
+/** Blocks that are entered before others get their turn. */
+const SLICE_BLOCKS = 256
+
+/** All at once. Nothing is learnt before the first KV event has told the block size. */
 export function enterPrompt(index: BlockIndex, ledger: PrefixLedger, prompt: LearntPrompt): boolean {
-  const { blockTokens } = index
+  const steps = enterInSlices(index, ledger, prompt)
+  for (let step = steps.next(); ; step = steps.next()) if (step.done === true) return step.value
+}
+
+/** As `enterPrompt`; whoever steps through it may let others work between steps. */
+export function* enterInSlices(
+  index: BlockIndex,
+  ledger: PrefixLedger,
+  prompt: LearntPrompt,
+): Generator<void, boolean> {
+  const { blockTokens, table } = index
   if (blockTokens === 0) return false
-  const { table } = index
   const chain: Block[] = []
   const whole = Math.floor(prompt.tokens.length / blockTokens)
+  /** The end of what is entered, held so that the chain stays while others work and the markers take their own holds. */
+  let held = NO_BLOCK
+  const hold = (block: Block) => {
+    if (block !== NO_BLOCK) table.retain(block)
+    if (held !== NO_BLOCK) table.release(held)
+    held = block
+  }
   for (let i = 0; i < whole; i++) {
     // The salt enters the chain with its first block only, as in the engine.
     const root = index.root(prompt.lora, i === 0 ? prompt.salt : null)
-    const tokens = prompt.tokens.slice(i * blockTokens, (i + 1) * blockTokens)
+    const tokens = slice(prompt.tokens, i * blockTokens, blockTokens)
     chain.push(table.intern(root, chain[i - 1] ?? NO_BLOCK, tokens, null))
+    if (i % SLICE_BLOCKS !== SLICE_BLOCKS - 1) continue
+    hold(chain[i] ?? NO_BLOCK)
+    yield
   }
-  const last = chain.at(-1)
-  // The chain is held while the markers take their own holds.
-  if (last !== undefined) table.retain(last)
-  for (const [i, tokens] of prompt.certainTokens.entries()) {
+  hold(chain.at(-1) ?? NO_BLOCK)
+  for (let i = 0; i < prompt.certainTokens.length; i++) {
+    const tokens = prompt.certainTokens[i] ?? 0
     ledger.learn({
       lo: prompt.markers[i * 3 + 1] ?? 0,
       hi: prompt.markers[i * 3 + 2] ?? 0,
@@ -37,6 +58,12 @@ export function enterPrompt(index: BlockIndex, ledger: PrefixLedger, prompt: Lea
       block: chain[Math.floor(tokens / blockTokens) - 1] ?? NO_BLOCK,
     })
   }
-  if (last !== undefined) table.release(last)
+  hold(NO_BLOCK)
   return true
+}
+
+function slice(tokens: ArrayLike<number>, from: number, length: number): number[] {
+  const part: number[] = []
+  for (let i = from; i < from + length; i++) part.push(tokens[i] ?? 0)
+  return part
 }

@@ -56,10 +56,18 @@ test('a text that the template changed ends the alignment', () => {
     { role: 'user', content: ' stripped ' },
     { role: 'user', content: 'later' },
   ])
-  const rendered = '<|user|>\nkept<|end|>\n<|user|>\nstripped<|end|>\n<|user|>\nlater<|end|>\n'
+  const rendered = '<|user|>\nkept<|end|>\n<|user|>\nSTRIPPED<|end|>\n<|user|>\nlater<|end|>\n'
   const offsets = segments.map(({ offsetBytes, text }) => offsetBytes + text.length)
   const end = rendered.indexOf('kept') + 4
   expect(renderedPositions(rendered, segments, offsets)).toEqual([end, end, end])
+})
+
+test('a text whose white space the template strips is found without it', () => {
+  const { segments } = canonical([{ role: 'user', content: ' ñ stripped \n' }])
+  const rendered = '<|user|>\nñ stripped<|end|>\n'
+  const start = segments[0]!.offsetBytes
+  // Space | ñ (2 bytes) | the rest, of which the last two bytes are stripped.
+  expect(renderedPositions(rendered, segments, [start + 1, start + 3, start + 14])).toEqual([9, 10, 19])
 })
 
 /** Greedy words with their leading space: what follows a cut can change the word before it. */

@@ -1,0 +1,89 @@
+/** The tokenizer's thread: one piece of work at a time, so that the thread that serves requests does none of it. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { markerCount, prefixMarkers } from '../core/prefix-markers.ts'
+import { PromptWriter } from '../core/prompt-bytes.ts'
+import type { PromptApi } from '../protocol/apis.ts'
+import { isObject, type JsonObject } from './handoff/json.ts'
+import { answerTurns } from './prompt/answer-turn.ts'
+import { certainUnder } from './prompt/understanding.ts'
+import type {
+  AnswerWork,
+  TokenizerReply,
+  TokenizerSetup,
+  TokenizerWork,
+  Understood,
+} from './tokenizer-message.ts'
+import { ModelTokenizer } from './tokenizer.ts'
+
+const { folders } = workerData as TokenizerSetup
+const writer = new PromptWriter(new TextEncoder())
+const decoder = new TextDecoder()
+const tokenizers = new Map<string, Promise<ModelTokenizer>>()
+
+/** Models may share a folder. */
+function tokenizerOf(model: string): Promise<ModelTokenizer> {
+  const folder = folders[model]
+  if (folder === undefined) throw new Error(`no tokenizer files for ${model}`)
+  const known = tokenizers.get(folder) ?? ModelTokenizer.read(folder)
+  tokenizers.set(folder, known)
+  return known
+}
+
+async function work(job: TokenizerWork): Promise<Understood[]> {
+  const body: unknown = JSON.parse(decoder.decode(job.body))
+  if (!isObject(body)) return []
+  if (job.kind === 'answer') return learnAnswer(job, body)
+  const understood = await understand(job.model, job.api, body, null, job.markers)
+  return understood ? [understood] : []
+}
+
+async function learnAnswer(
+  { model, api, key, answer, isStream }: AnswerWork,
+  body: JsonObject,
+): Promise<Understood[]> {
+  const all: Understood[] = []
+  for (const turn of answerTurns(api, body, decoder.decode(answer), isStream)) {
+    const written = writer.write(api, model, turn.body)
+    if (!written.ok) continue
+    const markers = prefixMarkers(written.prompt.bytes, written.prompt.messageEnds, key)
+    const understood = await understand(model, api, turn.body, turn.next, new Uint32Array(markers))
+    if (understood) all.push(understood)
+  }
+  return all
+}
+
+async function understand(
+  model: string,
+  api: PromptApi,
+  body: JsonObject,
+  next: 'user' | 'tool' | null,
+  markers: Uint32Array<ArrayBuffer>,
+): Promise<Understood | null> {
+  const prompt = await (await tokenizerOf(model)).tokenize(api, body, next)
+  // After the wait: the writer's buffer is everybody's.
+  const written = writer.write(api, model, body)
+  if (!prompt || !written.ok) return null
+  const offsets = Array.from({ length: markerCount(markers) }, (_, i) => markers[i * 3] ?? 0)
+  const certain = Uint32Array.from(certainUnder(prompt, written.prompt, offsets))
+  const isWhole = prompt.rendered.knownUnits === prompt.rendered.text.length
+  const tokens = new Uint32Array(prompt.tokens)
+  return { tokens, markers, certain, promptBytes: isWhole ? written.prompt.bytes.length : 0 }
+}
+
+const port = parentPort
+if (!port) throw new Error('this is the entry of a thread')
+let last: Promise<void> = Promise.resolve()
+port.on('message', (job: TokenizerWork) => {
+  last = last.then(async () => {
+    let reply: TokenizerReply
+    try {
+      reply = { id: job.id, understood: await work(job) }
+    } catch (error) {
+      reply = { id: job.id, error: error instanceof Error ? error.message : String(error) }
+    }
+    const moved = 'understood' in reply ? reply.understood : []
+    port.postMessage(reply, [
+      ...new Set(moved.flatMap((one) => [one.tokens.buffer, one.markers.buffer, one.certain.buffer])),
+    ])
+  })
+})
