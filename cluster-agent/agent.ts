@@ -66,6 +66,7 @@ export async function startAgent(
       cluster.draining = true
       const closed = new Promise((resolve) => server.close(resolve))
       server.closeIdleConnections()
+      generation.refuseWaiting()
       const endMs = performance.now() + drainMs
       while (cluster.bookings.count > 0 && performance.now() < endMs) await sleep(DRAIN_POLL_MS)
       server.closeAllConnections()

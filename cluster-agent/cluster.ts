@@ -4,6 +4,7 @@
  */
 import { tierByName } from '../core/tiers.ts'
 import { ENDPOINTS_REPORTED_MAX, type ModelLoad, type ModelOffer } from '../protocol/report.ts'
+import { AdmissionQueue } from './admission/queue.ts'
 import { BlockIndex } from './blocks/block-index.ts'
 import type { AgentConfig, ModelConfig } from './config.ts'
 import type { EndpointSpec } from './discovery/endpoint-spec.ts'
@@ -43,6 +44,8 @@ export class Cluster {
   readonly registry: EndpointRegistry
   readonly bookings = new Bookings()
   readonly adapters = new AdapterSlots()
+  /** Requests that wait for room. */
+  readonly queue: AdmissionQueue
   readonly #models = new Map<string, ModelConfig>()
   readonly #states = new Map<string, ModelState>()
   #handoffMs = 0
@@ -50,6 +53,7 @@ export class Cluster {
 
   constructor(config: AgentConfig) {
     this.config = config
+    this.queue = new AdmissionQueue(config.admission)
     this.registry = new EndpointRegistry(Math.max(config.endpointsMax, config.endpoints.length))
     for (const spec of config.endpoints) this.openEndpoint(spec, performance.now())
     for (const model of config.models) {
@@ -179,10 +183,12 @@ export class Cluster {
       .filter(({ number }) => this.unavailable(number) === null)
       .map(({ number }) => this.bookings.load(number, nowMs))
       .toSorted((a, b) => a.backlogMs - b.backlogMs)
+    // What is held here will be booked there: without it edges would see the same few milliseconds above every knee.
+    const heldMs = loads.length === 0 ? 0 : this.queue.queuedMs / loads.length
     return [...this.#models.values()].map((model) => ({
       model: model.model,
-      backlogMs: loads[0]?.backlogMs ?? 0,
-      otherBacklogsMs: loads.slice(1, 1 + ENDPOINTS_REPORTED_MAX).map(({ backlogMs }) => backlogMs),
+      backlogMs: (loads[0]?.backlogMs ?? 0) + heldMs,
+      otherBacklogsMs: loads.slice(1, 1 + ENDPOINTS_REPORTED_MAX).map(({ backlogMs }) => backlogMs + heldMs),
       kvPressure: loads[0]?.kvPressure ?? 0,
       handoffMs: this.#handoffMs,
       endpoints: loads.length,

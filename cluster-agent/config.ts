@@ -47,6 +47,23 @@ const fileSchema = z.strictObject({
     .strictObject({ tenant: nameSchema, shareScope: z.string().min(1).max(128) })
     .optional()
     .describe('Take requests without an envelope, all of one tenant: for use without the edge'),
+  admission: z
+    .strictObject({
+      holdMs: z
+        .number()
+        .positive()
+        .default(500)
+        .describe('Work that waits at each endpoint before further requests are held in the agent'),
+      waitMsMax: z.int().positive().default(60_000).describe('The longest that a request is held'),
+      requestsMax: z.int().min(1).max(65_536).default(1024).describe('The most requests that are held'),
+      bytesMax: z
+        .int()
+        .positive()
+        .default(256 * 1024 * 1024)
+        .describe('The most bytes of bodies that are held'),
+    })
+    .prefault({})
+    .describe('What happens above the knee'),
   silenceMsMax: z
     .int()
     .positive()

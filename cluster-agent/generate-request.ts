@@ -31,6 +31,8 @@ export interface Caller {
   readonly attempt: number
   /** null: nobody hears of the outcome. */
   readonly edgeRegion: string | null
+  /** Higher goes first where requests wait. */
+  readonly priority: number
   /** How long the caller goes on waiting for the first byte, from `startMs` on; null: as long as it takes. */
   readonly patienceMs: number | null
 }

@@ -23,6 +23,7 @@ import { RequestRecord } from './request-record.ts'
 import type { RequestSize } from './routing/candidate.ts'
 import { predictedMs, selectPair, type Pair } from './routing/select.ts'
 import { Tries } from './tries.ts'
+import { WaitingRoom, type Entrant } from './waiting-room.ts'
 
 /** Choices tried for one request; each failure takes an endpoint or the hand-off out. */
 export const CHOICES_MAX = 8
@@ -39,6 +40,7 @@ export class Generation {
   readonly #health: Health
   readonly #learner: Learner
   readonly #observers: readonly RequestObserver[]
+  readonly #room: WaitingRoom
   readonly #legs: LegRunner
 
   constructor(
@@ -53,7 +55,13 @@ export class Generation {
     this.#health = health
     this.#learner = learner
     this.#observers = observers
+    this.#room = new WaitingRoom(cluster)
     this.#legs = new LegRunner(clients, new Bootstraps(), log)
+  }
+
+  /** Those who wait for room go elsewhere. */
+  refuseWaiting(): void {
+    this.#room.close()
   }
 
   /** Writes the answer to `res`. Throws `RouteError` when no byte has gone out and nobody can answer. */
@@ -75,6 +83,7 @@ export class Generation {
   }
 
   async #serve(request: GenerateRequest, res: ServerResponse, record: RequestRecord): Promise<LegsOutcome> {
+    if (!(await this.#room.enter(entrantOf(request)))) return { kind: 'aborted' }
     const tries = new Tries()
     const understood = this.#learner.learnFirst(request)
     if (understood) await understood
@@ -197,6 +206,12 @@ class Patience {
   end(): void {
     if (this.#timer) clearTimeout(this.#timer)
   }
+}
+
+function entrantOf({ caller, prompt, body, startMs, signal }: GenerateRequest): Entrant {
+  const { tenant, priority, patienceMs } = caller
+  const leftMs = patienceMs === null ? null : patienceMs - (performance.now() - startMs)
+  return { tenant, priority, prompt, bodyBytes: body.bytes.length, patienceMs: leftMs, signal }
 }
 
 function endOf(outcome: LegsOutcome) {

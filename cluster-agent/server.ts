@@ -22,7 +22,7 @@ import { parseObject, readBody } from './request-body.ts'
 import { Scopes } from './scope.ts'
 
 /** A caller without an edge. */
-const NOBODY: Caller = { tenant: '', attempt: 1, edgeRegion: null, patienceMs: null }
+const NOBODY: Caller = { tenant: '', attempt: 1, edgeRegion: null, priority: 0, patienceMs: null }
 /** Edges keep connections open between requests. */
 const KEEP_ALIVE_MS = 65_000
 
@@ -76,7 +76,7 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
   }
 
   function fromEnvelope(
-    { model, markers, promptBytes, outputTokensMax }: Envelope,
+    { model, markers, promptBytes, outputTokensMax, sloTtftMs, sloItlMs }: Envelope,
     json: JsonObject,
     generates: boolean,
   ): Prompt {
@@ -87,6 +87,8 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
       promptBytes,
       markers: decoded,
       outputTokensMax,
+      sloTtftMs,
+      sloItlMs,
       isSplittable: generates && isSingle(json),
     }
   }
@@ -131,9 +133,9 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
   return server
 }
 
-function callerOf({ tenant, attempt, edgeRegion, deadlineMs }: Envelope, nowMs: number): Caller {
+function callerOf({ tenant, attempt, edgeRegion, priority, deadlineMs }: Envelope, nowMs: number): Caller {
   const patienceMs = deadlineMs === null ? null : Math.max(deadlineMs - nowMs, 0)
-  return { tenant, attempt, edgeRegion, patienceMs }
+  return { tenant, attempt, edgeRegion, priority, patienceMs }
 }
 
 /** Whether one sequence comes of the request. */

@@ -34,10 +34,10 @@ export interface PrefillLeg {
   readonly source: Candidate | null
 }
 
-/** Peers whose cached prefixes others can pull, longest first. */
+/** Peers whose cached prefixes others can pull, longest first: who can pull can be pulled from. */
 export function pullSources(candidates: readonly Candidate[]): readonly Candidate[] {
   const sources = candidates.filter(
-    ({ pullableTokens = 0, unavailable }) => pullableTokens > 0 && unavailable === null,
+    ({ endpoint, pullableTokens = 0 }) => pullableTokens > 0 && endpoint.profile.peerPull !== undefined,
   )
   return sources.length === 0
     ? sources

@@ -161,21 +161,28 @@ test('a failed request is expected nowhere; one that was spread is expected at e
 
 test('a hot prefix is spread when its queue costs more than a second prefill, and pulled when that is cheaper', () => {
   const runs = [{ tier: 1, blocks: 400 }]
-  const hot = candidate(0, 'both', { runs, pullableTokens: 6400, load: load({ backlogMs: 400 }) })
+  const peerPull = { floorMs: 30, bytesPerMs: 15e6 }
+  const withPull = (c: Candidate, pull = peerPull) => ({
+    ...c,
+    endpoint: { ...c.endpoint, profile: { ...profile, peerPull: pull } },
+  })
+  const hot = withPull(candidate(0, 'both', { runs, pullableTokens: 6400, load: load({ backlogMs: 400 }) }))
   expect(names([hot, candidate(1, 'both')])).toEqual(['e0', 'e0'])
   const hotter = { ...hot, load: load({ backlogMs: 900 }) }
   expect(names([hotter, candidate(1, 'both')])).toEqual(['e1', 'e1'])
-  const puller = candidate(1, 'both')
-  const peerPull = { floorMs: 30, bytesPerMs: 15e6 }
-  const pulling = { ...puller, endpoint: { ...puller.endpoint, profile: { ...profile, peerPull } } }
+  const pulling = withPull(candidate(1, 'both'))
   const pair = selectPair([hot, pulling], size).ranked[0]!.candidate
   expect(pair).toMatchObject({ tier: 'peer', reusedTokens: 6400, source: { endpoint: { name: 'e0' } } })
   expect(pair.loadMs).toBeCloseTo(30 + (6400 * 262_144) / 15e6, 6)
   // Equal block hashes need the same version, and a pull dearer than recompute is none.
   const old = { ...hot, endpoint: { ...hot.endpoint, version: '0.31.0' } }
   expect(selectPair([old, pulling], size).ranked.every((r) => r.candidate.source === null)).toBe(true)
-  const slow = { ...pulling.endpoint, profile: { ...profile, peerPull: { floorMs: 30, bytesPerMs: 1e6 } } }
-  expect(selectPair([hotter, { ...pulling, endpoint: slow }], size).ranked[0]!.candidate.source).toBeNull()
+  const slow = withPull(pulling, { floorMs: 30, bytesPerMs: 1e6 })
+  expect(selectPair([hotter, slow], size).ranked[0]!.candidate.source).toBeNull()
+  // What is handed over is not pulled: a request has one set of transfer params.
+  const far = candidate(2, 'decode', { load: load({ decoding: 9 }) })
+  for (const { candidate: c } of selectPair([hot, pulling, far], size).ranked)
+    if (c.prefill !== c.decode) expect(c.source).toBeNull()
 })
 
 test('a cold adapter costs its load; one that finds every slot in use waits for an answer to end', () => {
