@@ -70,7 +70,10 @@ export async function startEdge(options: {
   const { bundle, port } = options
   const configFile = join(bundle.folder, `workerd-${port}.capnp`)
   const { durableObjects, compatibilityDate, compatibilityFlags } = bundle
+  const objectsFolder = objectsFolderOf(bundle, port)
+  await mkdir(objectsFolder, { recursive: true })
   const text = workerdConfigText({
+    objectsFolder,
     address: `127.0.0.1:${port}`,
     bundle: 'bundle/index.js',
     compatibilityDate,
@@ -103,6 +106,11 @@ export async function startEdge(options: {
     await sleep(50)
   }
   return part
+}
+
+/** Storage of the edge's objects: it outlives the process, as in production. */
+export function objectsFolderOf({ folder }: Pick<EdgeBundle, 'folder'>, port: number): string {
+  return join(folder, `objects-${port}`)
 }
 
 /** Whether somebody listens on a loopback port. */

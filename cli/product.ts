@@ -3,10 +3,10 @@
  * Parts start in the order in which they need each other's addresses and stop in reverse.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { bundleEdge, canConnect, startEdge } from './edge.ts'
+import { bundleEdge, canConnect, objectsFolderOf, startEdge } from './edge.ts'
 import {
   agentConfig,
   CONTEXT_TOKENS_MAX,
@@ -56,6 +56,7 @@ export async function startProduct(options: ProductOptions): Promise<Product> {
     )
   }
   await mkdir(options.folder, { recursive: true })
+  await rm(objectsFolderOf(options, options.port), { recursive: true, force: true })
   const assembly = new Assembly(options)
   try {
     return await assembly.start()

@@ -9,6 +9,8 @@ export interface WorkerdConfigInput {
   readonly compatibilityDate: string
   readonly compatibilityFlags: readonly string[]
   readonly durableObjects: readonly { readonly binding: string; readonly className: string }[]
+  /** Where the objects' storage lies. Objects in memory have neither SQL nor `storage.kv`. */
+  readonly objectsFolder: string
   /** Plain text bindings: variables and secrets. */
   readonly text: Readonly<Record<string, string>>
 }
@@ -33,6 +35,7 @@ const config :Workerd.Config = (
   services = [
     (name = "edge", worker = .edge),
     (name = "internet", network = (allow = ["public", "private", "local"])),
+    (name = "objects", disk = (path = ${quote(input.objectsFolder)}, writable = true)),
   ],
   sockets = [
     (name = "http", address = ${quote(input.address)}, service = "edge", http = (cfBlobHeader = ${quote(CF_BLOB_HEADER)})),
@@ -47,7 +50,7 @@ const edge :Workerd.Worker = (
     ${bindings.join(',\n    ')},
   ],
   durableObjectNamespaces = [${namespaces.join(', ')}],
-  durableObjectStorage = (inMemory = void),
+  durableObjectStorage = (localDisk = "objects"),
   globalOutbound = "internet",
 );
 `

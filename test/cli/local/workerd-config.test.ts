@@ -10,6 +10,7 @@ test('texts are quoted so that no value can leave its string', () => {
     compatibilityDate: '2026-10-15',
     compatibilityFlags: [],
     durableObjects: [{ binding: 'DIRECTORY', className: 'CacheDirectory' }],
+    objectsFolder: '/tmp/objects',
     text: { A: 'a"),(name = "evil', B: 'line\nbreak\u0001', C: 'é' },
   })
   expect(text).toContain(String.raw`(name = "A", text = "a\"),(name = \"evil")`)
