@@ -73,7 +73,7 @@ test('an answer through the hand-off equals that of one engine', async () => {
   const background = Array.from({ length: 3 }, (_, i) =>
     ask({ ...chat(`background ${i}`), max_tokens: 200, ignore_eos: true }),
   )
-  await until('the decode engine to decode', () => cluster.engines[1]!.stats().running > 0)
+  await until('the decode engine to decode them all', () => cluster.engines[1]!.stats().running === 3)
   const split = await ask(chat('what is split?', SYSTEM.repeat(4)))
   expect(split.route).toMatchObject({ prefill: 'test.prefill-0', decode: 'test.decode-0' })
   const direct = await fetch(`${cluster.engines[1]!.url}/v1/chat/completions`, {
