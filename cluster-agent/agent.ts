@@ -10,6 +10,7 @@ import type { EventSubscriber } from './event-subscriber.ts'
 import { Generation } from './generate.ts'
 import { Health } from './health.ts'
 import { Learner } from './learner.ts'
+import { LedgerStore } from './ledger-store.ts'
 import { observerOf, type RequestObserver } from './finished-request.ts'
 import { Reporter } from './reporter.ts'
 import { Roster } from './roster.ts'
@@ -36,7 +37,9 @@ export async function startAgent(
   observers: readonly RequestObserver[] = [],
 ): Promise<RunningAgent> {
   const cluster = new Cluster(config)
-  const learner = new Learner(cluster, log)
+  const store = config.stateDir === undefined ? null : new LedgerStore(cluster, config.stateDir, log)
+  const restored = (await store?.restore()) ?? 0
+  const learner = new Learner(cluster, log, restored === 0)
   await learner.prepare()
   const health = new Health(cluster, log)
   const clients = new EngineClients()
@@ -53,6 +56,7 @@ export async function startAgent(
   await health.start()
   reporter.start()
   learner.start()
+  store?.start()
   return {
     url: urlOf(server),
     cluster,
@@ -73,6 +77,7 @@ export async function startAgent(
       await closed
       reporter.stop()
       await learner.stop()
+      await store?.stop()
       await roster.stop()
       await Promise.all([health.stop(), clients.close(), sources.stop()])
     },

@@ -64,6 +64,10 @@ const fileSchema = z.strictObject({
     })
     .prefault({})
     .describe('What happens above the knee'),
+  stateDir: z
+    .string()
+    .optional()
+    .describe('Folder in which what was learnt survives a restart; default: nowhere'),
   silenceMsMax: z
     .int()
     .positive()

@@ -64,6 +64,15 @@ export class BlockTable {
     return this.#records.nextSibling(block)
   }
 
+  /** The two halves of its key. */
+  lo(block: Block): number {
+    return this.#records.lo(block)
+  }
+
+  hi(block: Block): number {
+    return this.#records.hi(block)
+  }
+
   /** Position in its chain, from 1; 0 for no block. */
   depth(block: Block): number {
     return this.#records.depth(block)

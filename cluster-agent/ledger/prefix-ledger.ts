@@ -130,6 +130,11 @@ export class PrefixLedger {
     }
   }
 
+  /** What is known, the least recently used first. */
+  entries(): IterableIterator<LedgerEntry> {
+    return this.#markers.values()
+  }
+
   /** Every marker whose tier in the cluster is another one than the directories were told; at most `limit`. */
   drainChanges(limit: number): ResidencyChange[] {
     const changes = this.#departed.splice(0, limit)

@@ -41,9 +41,12 @@ export function* enterInSlices(
   }
   for (let i = 0; i < whole; i++) {
     // The salt enters the chain with its first block only, as in the engine.
-    const root = index.root(prompt.lora, i === 0 ? prompt.salt : null)
-    const tokens = slice(prompt.tokens, i * blockTokens, blockTokens)
-    chain.push(table.intern(root, chain[i - 1] ?? NO_BLOCK, tokens, null))
+    if (i === 0) table.startChain(index.root(prompt.lora, prompt.salt))
+    const from = i * blockTokens
+    const block = table.internNext(chain[i - 1] ?? NO_BLOCK, prompt.tokens, from, from + blockTokens, null)
+    // The table is full: what is behind is not known.
+    if (block === NO_BLOCK) break
+    chain.push(block)
     if (i % SLICE_BLOCKS !== SLICE_BLOCKS - 1) continue
     hold(chain[i] ?? NO_BLOCK)
     yield
@@ -60,10 +63,4 @@ export function* enterInSlices(
   }
   hold(NO_BLOCK)
   return true
-}
-
-function slice(tokens: ArrayLike<number>, from: number, length: number): number[] {
-  const part: number[] = []
-  for (let i = from; i < from + length; i++) part.push(tokens[i] ?? 0)
-  return part
 }

@@ -22,6 +22,12 @@ export class TokenRatio {
     this.#bytesPerToken += (ratio - this.#bytesPerToken) * weight
   }
 
+  /** What an earlier run had learnt. */
+  restore(bytesPerToken: number): void {
+    this.#bytesPerToken = bytesPerToken
+    this.#isSeeded = true
+  }
+
   tokens(bytes: number): number {
     return Math.max(Math.round(bytes / this.#bytesPerToken), 1)
   }
