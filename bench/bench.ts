@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME`: measurements. They print what they measured and assert nothing. */
 import { Command } from 'commander'
 import { benchCancel } from './cancel.ts'
+import { benchChoice } from './choice.ts'
 import { benchCore } from './core.ts'
 import { benchReplay } from './replay.ts'
 
@@ -11,6 +12,12 @@ program
   .description('the pure hot path: canonical bytes, markers, price')
   .option('--json <file>', 'write the figures as JSON here')
   .action(benchCore)
+
+program
+  .command('choice')
+  .description('one decision inside a cluster of 8, 64 and 256 endpoints, and admission above the knee')
+  .option('--json [file]', 'the figures as JSON, to standard output or here')
+  .action(benchChoice)
 
 program
   .command('replay')

@@ -79,13 +79,10 @@ export function selectPair(
   return { ranked: ranked.length > 0 ? ranked : rank(prefills, handing, decodes, size, weights), rejected }
 }
 
-/** Whether the rules allow the pair: legs of different versions cannot speak, decode endpoints prefill for themselves only. */
-function mayPair(p: Candidate, d: Candidate, { isSplittable }: RequestSize): boolean {
-  if (p === d) return true
-  return isSplittable && p.endpoint.role !== 'decode' && p.endpoint.version === d.endpoint.version
-}
-
-/** Every pair is priced as a number; only those that are named become objects. A price that is not finite names nobody. */
+/**
+ * The cheapest pairs. Legs are taken cheapest first, and a pair costs at least what its legs do: the rest is left out as
+ * soon as it cannot be among them. Only pairs that are named become objects; a price that is not finite names nobody.
+ */
 function rank(
   prefills: readonly PrefillLeg[],
   handing: readonly PrefillLeg[],
@@ -93,22 +90,62 @@ function rank(
   size: RequestSize,
   weights: PriceWeights,
 ): Priced<Pair>[] {
-  const top: { costMs: number; p: PrefillLeg; d: DecodeLeg }[] = []
-  for (const [index, alone] of prefills.entries()) {
-    for (const d of decodes) {
-      if (!mayPair(alone.candidate, d.candidate, size)) continue
-      const p = alone.candidate === d.candidate ? alone : (handing[index] ?? alone)
-      const costMs = pairCostMs(p, d, size, weights)
-      if (!Number.isFinite(costMs)) continue
-      const worst = top.at(-1)
-      if (worst && top.length === RANKED_MAX && costMs >= worst.costMs) continue
-      let at = top.length
-      while (at > 0 && (top[at - 1]?.costMs ?? 0) > costMs) at--
-      top.splice(at, 0, { costMs, p, d })
-      if (top.length > RANKED_MAX) top.pop()
+  const top: Ranked[] = []
+  const decodeOf = new Map(decodes.map((d) => [d.candidate, d]))
+  for (const p of prefills) {
+    const d = decodeOf.get(p.candidate)
+    if (d) insert(top, p, d, pairCostMs(p, d, size, weights))
+  }
+  if (size.isSplittable) {
+    const tails = decodes.filter((d) => Number.isFinite(leastMs(d))).sort((a, b) => leastMs(a) - leastMs(b))
+    const tailMs = tails[0] ? leastMs(tails[0]) : 0
+    for (const p of handing.filter(mayHandOver).sort((a, b) => legMs(a) - legMs(b))) {
+      if (!isWorth(top, legMs(p) + tailMs)) break
+      for (const d of tails) {
+        if (!isWorth(top, legMs(p) + leastMs(d))) break
+        if (mayPair(p.candidate, d.candidate)) insert(top, p, d, pairCostMs(p, d, size, weights))
+      }
     }
   }
   return top.map(({ costMs, p, d }) => ({ costMs, candidate: toPair(p, d, size, weights) }))
+}
+
+interface Ranked {
+  readonly costMs: number
+  readonly p: PrefillLeg
+  readonly d: DecodeLeg
+}
+
+function isWorth(top: readonly Ranked[], costMs: number): boolean {
+  const worst = top[RANKED_MAX - 1]
+  return !worst || costMs < worst.costMs
+}
+
+function insert(top: Ranked[], p: PrefillLeg, d: DecodeLeg, costMs: number): void {
+  if (!Number.isFinite(costMs) || !isWorth(top, costMs)) return
+  let at = top.length
+  while (at > 0 && (top[at - 1]?.costMs ?? 0) > costMs) at--
+  top.splice(at, 0, { costMs, p, d })
+  if (top.length > RANKED_MAX) top.pop()
+}
+
+/** What each leg adds to every pair of two endpoints that it is part of. */
+function legMs({ predictedMs, shadowMs }: PrefillLeg): number {
+  return predictedMs + shadowMs
+}
+
+function leastMs({ handoffMs, adapterMs, stepMs, paceMs }: DecodeLeg): number {
+  return handoffMs + adapterMs + stepMs + paceMs
+}
+
+/** Decode endpoints prefill for themselves only. */
+function mayHandOver(p: PrefillLeg): boolean {
+  return p.candidate.endpoint.role !== 'decode' && Number.isFinite(legMs(p))
+}
+
+/** Whether two legs may meet: engines of different versions cannot hand over to each other. */
+function mayPair(p: Candidate, d: Candidate): boolean {
+  return p !== d && p.endpoint.version === d.endpoint.version
 }
 
 function pairCostMs(p: PrefillLeg, d: DecodeLeg, size: RequestSize, weights: PriceWeights): number {

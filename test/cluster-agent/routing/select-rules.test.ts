@@ -97,21 +97,32 @@ test('no forbidden pair is ever named, each once, cheapest first, and the price 
   )
 })
 
-test('of all pairs, alone in turn, none is cheaper than the one chosen', () => {
+test('those named are the cheapest of all allowed pairs, each priced alone', () => {
   fc.assert(
-    fc.property(candidates, size, (all, request) => {
-      const [best] = selectPair(all, request).ranked
-      const open = all.filter((c) => c.unavailable === null && c.endpoint.profile.peerPull === undefined)
-      if (open.length !== all.length || !best) return
-      // Pairs that stand alone decide nothing between each other: two endpoints at a time show every pair.
-      for (const a of open)
-        for (const b of open) {
-          const [alone] = selectPair(a === b ? [a] : [a, b], request).ranked
-          if (!alone || isForbidden(alone.candidate, all, request.isSplittable)) continue
-          const fits = (c: Pair) => request.promptTokens <= c.decode.endpoint.profile.kvTokens
-          if (fits(best.candidate) && !fits(alone.candidate)) continue
-          expect(best.costMs).toBeLessThanOrEqual(alone.costMs + 1e-9)
-        }
+    fc.property(candidates, size, (list, request) => {
+      const all = list.map((c) => {
+        const profile = { ...c.endpoint.profile, peerPull: undefined }
+        return { ...c, unavailable: null, endpoint: { ...c.endpoint, profile } }
+      })
+      // Two endpoints at a time: all of their pairs are named.
+      const costs = new Map<string, { costMs: number; fits: boolean }>()
+      for (const a of all)
+        for (const b of all)
+          for (const { candidate, costMs } of selectPair(a === b ? [a] : [a, b], request).ranked) {
+            if (isForbidden(candidate, all, request.isSplittable)) continue
+            const { prefill, decode } = candidate
+            const fits = request.promptTokens <= decode.endpoint.profile.kvTokens
+            costs.set(`${prefill.endpoint.name} ${decode.endpoint.name}`, { costMs, fits })
+          }
+      const some = [...costs.values()].some(({ fits }) => fits)
+      const expected = [...costs.values()]
+        .filter(({ fits }) => fits || !some)
+        .map(({ costMs }) => costMs)
+        .sort((a, b) => a - b)
+        .slice(0, RANKED_MAX)
+      const named = selectPair(all, request).ranked.map(({ costMs }) => costMs)
+      expect(named.length).toBe(expected.length)
+      for (const [at, costMs] of named.entries()) expect(costMs).toBeCloseTo(expected[at]!, 6)
     }),
     { numRuns: 300 },
   )
