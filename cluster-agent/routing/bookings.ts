@@ -3,6 +3,7 @@
  * a frozen queue. Prefill is worked off in order; the head's share counts down with time. A booking that nobody renews
  * expires, so nothing leaks. Sums are kept, not computed: a load costs the same with ten and ten thousand sequences.
  */
+import { countDecode, Ledger, PREFILL_WEIGHT, type DecodeBooking, type Foreign } from './booking-ledger.ts'
 import { IDLE, type EndpointLoad } from './endpoint.ts'
 
 /** A leg without a sign of life for this long is gone. */
@@ -16,43 +17,11 @@ export interface PrefillWork {
   readonly isSilent?: boolean
 }
 
-interface PrefillBooking {
-  readonly ms: number
-  readonly tokens: number
-  readonly newTokens: number
-  readonly isSilent: boolean
-  readonly leaseEndMs: number
-}
-
-interface DecodeBooking {
-  readonly endpoint: number
-  readonly tokens: number
-  readonly answerTokens: number
-  /** Its prefill is done: it takes part in every step. */
-  isDecoding: boolean
-  leaseEndMs: number
-  /** The lease's end when the booking took its place in the order of leases. */
-  placedEndMs: number
-}
-
-class Ledger {
-  readonly prefills = new Map<string, PrefillBooking>()
-  /** Since when the first prefill is being worked on. */
-  headSinceMs = 0
-  kvTokens: number
-  /** Observed share of booked KV space that is really pinned: sequences share prefixes. */
-  pinnedShare = 1
-  backlogMs = 0
-  backlogTokens = 0
-  tokens = 0
-  decodes = 0
-  decoding = 0
-  contextTokens = 0
-  answerTokens = 0
-
-  constructor(kvTokens: number) {
-    this.kvTokens = kvTokens
-  }
+/** What the agent itself has at an endpoint. */
+export interface Booked {
+  readonly waiting: number
+  readonly decoding: number
+  readonly contextTokens: number
 }
 
 export class Bookings {
@@ -78,6 +47,11 @@ export class Bookings {
     if (ledger) ledger.pinnedShare = share
   }
 
+  setForeign(endpoint: number, foreign: Foreign): void {
+    const ledger = this.#ledgers[endpoint]
+    if (ledger) ledger.foreign = foreign
+  }
+
   /** `tokens`: KV space beyond what the decode booking of the same id holds. */
   bookPrefill(
     endpoint: number,
@@ -93,6 +67,7 @@ export class Bookings {
     if (ledger.prefills.size === 0) ledger.headSinceMs = nowMs
     ledger.prefills.set(id, { ms, tokens, newTokens, isSilent, leaseEndMs: nowMs + LEASE_MS })
     ledger.backlogMs += ms
+    ledger.prefillMs += (ms - ledger.prefillMs) * PREFILL_WEIGHT
     ledger.backlogTokens += newTokens
     ledger.tokens += tokens
   }
@@ -115,7 +90,7 @@ export class Bookings {
     ledger.tokens += tokens
     ledger.decodes++
     ledger.answerTokens += answerTokens
-    if (isDecoding) count(ledger, entry, 1)
+    if (isDecoding) countDecode(ledger, entry, 1)
   }
 
   renewDecode(endpoint: number, id: string, nowMs: number): void {
@@ -133,14 +108,29 @@ export class Bookings {
     this.#expireDecodes(nowMs)
     const doneMs = this.#advance(ledger, nowMs)
     const pinnedTokens = ledger.tokens * ledger.pinnedShare
+    const { foreign } = ledger
+    const ownMs = Math.max(ledger.backlogMs - doneMs, 0)
     return {
-      backlogMs: Math.max(ledger.backlogMs - doneMs, 0),
+      backlogMs: ownMs + foreign.waiting * ledger.prefillMs,
       backlogTokens: ledger.backlogTokens,
       pinnedTokens,
       kvPressure: Math.min(pinnedTokens / Math.max(ledger.kvTokens, 1), 1),
+      decoding: ledger.decoding + foreign.decoding,
+      contextTokens:
+        ledger.contextTokens + foreign.decoding * (ledger.contextTokens / Math.max(ledger.decoding, 1)),
+      answerTokens: ledger.decodes > 0 ? ledger.answerTokens / ledger.decodes : 0,
+    }
+  }
+
+  booked(endpoint: number, nowMs: number): Booked {
+    const ledger = this.#ledgers[endpoint]
+    if (!ledger) return { waiting: 0, decoding: 0, contextTokens: 0 }
+    this.#expireDecodes(nowMs)
+    this.#advance(ledger, nowMs)
+    return {
+      waiting: ledger.prefills.size,
       decoding: ledger.decoding,
       contextTokens: ledger.contextTokens,
-      answerTokens: ledger.decodes > 0 ? ledger.answerTokens / ledger.decodes : 0,
     }
   }
 
@@ -191,7 +181,7 @@ export class Bookings {
     const ledger = booking && this.#ledgers[booking.endpoint]
     if (!ledger || booking.isDecoding) return
     booking.isDecoding = true
-    count(ledger, booking, 1)
+    countDecode(ledger, booking, 1)
   }
 
   #dropDecode(id: string): void {
@@ -202,7 +192,7 @@ export class Bookings {
     ledger.tokens -= booking.tokens
     ledger.decodes--
     ledger.answerTokens -= booking.answerTokens
-    if (booking.isDecoding) count(ledger, booking, -1)
+    if (booking.isDecoding) countDecode(ledger, booking, -1)
   }
 
   /** Renewed bookings go to the end of the order only when they come to its head: a token costs one assignment. */
@@ -218,10 +208,4 @@ export class Bookings {
       this.#decodes.set(id, booking)
     }
   }
-}
-
-/** On average an answer is half there. */
-function count(ledger: Ledger, { tokens, answerTokens }: DecodeBooking, sign: 1 | -1): void {
-  ledger.decoding += sign
-  ledger.contextTokens += sign * (tokens - answerTokens / 2)
 }

@@ -1,0 +1,181 @@
+/**
+ * A law `y = sum(c_j * x_j)` estimated from a window of observations, of which a third may be nonsense. It starts from the
+ * prior scaled by the median ratio, then reweights (Tukey's biweight on relative errors); what the data cannot tell apart
+ * stays in the prior's proportions. Observations are positive milliseconds.
+ */
+import { quantile } from './quantile.ts'
+
+const WINDOW = 128
+/** Below this the prior holds; up to `FULL` only its scale is learnt. */
+const SCALE = 8
+const FULL = 24
+const REFIT_EVERY = 8
+const ROUNDS = 6
+/** How far from the prior a law may get, as a factor: beyond it the profile is wrong, not the engine. */
+export const FACTOR_MAX = 32
+/** Weight of the prior's proportions, in observations that say nothing else. */
+const RIDGE = 0.05
+/** Tukey's constant: 95 % efficiency on clean data. */
+const BIWEIGHT = 4.685
+const SPREAD_MIN = 0.02
+/** A prefill thought too dear costs little, one thought too cheap a queue: the law errs upwards. */
+const ERRING_QUANTILE = 0.6
+/** When the latest observations are all off by this factor, something changed: the older ones say nothing of it. */
+const CHANGE_FACTOR = 1.5
+const OBSERVATION_MS_MAX = 600_000
+
+export class RobustFit {
+  readonly #prior: readonly number[]
+  #factors: number[]
+  /** Newest last: terms of the prior, then the observation. */
+  #rows: (readonly number[])[] = []
+  #sinceRefit = 0
+  #isRestored = false
+  /** Observations that were taken, and that could not be true. */
+  readonly counts = { taken: 0, impossible: 0 }
+
+  /** `prior`: positive coefficients. */
+  constructor(prior: readonly number[]) {
+    this.#prior = prior
+    this.#factors = prior.map(() => 1)
+  }
+
+  get coefficients(): readonly number[] {
+    return this.#prior.map((coefficient, j) => coefficient * (this.#factors[j] ?? 1))
+  }
+
+  /** Of the coefficients to the prior's. */
+  get factors(): readonly number[] {
+    return this.#factors
+  }
+
+  get isLearnt(): boolean {
+    return this.#isRestored || this.#rows.length >= SCALE
+  }
+
+  /** Goes on from an earlier life. */
+  restore(coefficients: readonly number[]): void {
+    if (coefficients.length !== this.#prior.length || coefficients.some((c) => !(c > 0))) return
+    this.#factors = this.#prior.map((prior, j) => bounded((coefficients[j] ?? prior) / prior))
+    this.#isRestored = true
+  }
+
+  /** True when the law is another one now. */
+  add(x: readonly number[], ms: number): boolean {
+    const terms = this.#prior.map((coefficient, j) => coefficient * (x[j] ?? 0))
+    const isPossible = ms > 0 && ms < OBSERVATION_MS_MAX && terms.every((t) => t >= 0 && Number.isFinite(t))
+    if (!isPossible || sum(terms) <= 0) {
+      this.counts.impossible++
+      return false
+    }
+    this.counts.taken++
+    this.#rows.push([...terms, ms])
+    if (this.#rows.length > WINDOW) this.#rows.shift()
+    if (++this.#sinceRefit < REFIT_EVERY || this.#rows.length < SCALE) return false
+    this.#sinceRefit = 0
+    this.#refit()
+    return true
+  }
+
+  #refit(): void {
+    const latest = this.#rows.slice(-FULL)
+    const change = quantile(this.#ratios(latest), 0.5)
+    const hasChanged = change > CHANGE_FACTOR || change < 1 / CHANGE_FACTOR
+    if (hasChanged && this.#rows.length > FULL) this.#rows = latest
+    const rows = this.#rows
+    const scale = quantile(
+      rows.map((row) => observed(row) / sum(row.slice(0, -1))),
+      0.5,
+    )
+    this.#factors = this.#prior.map(() => bounded(scale))
+    let weights = rows.map(() => 1)
+    if (rows.length >= FULL) {
+      for (let round = 0; round < ROUNDS; round++) {
+        weights = biweights(this.#ratios(rows))
+        this.#factors = solve(rows, weights, this.#factors, bounded(scale))
+      }
+    }
+    const inliers = rows.filter((_, i) => (weights[i] ?? 0) > 0)
+    const upwards = quantile(this.#ratios(inliers), ERRING_QUANTILE)
+    this.#factors = this.#factors.map((factor) => bounded(factor * upwards))
+  }
+
+  #ratios(rows: readonly (readonly number[])[]): number[] {
+    return rows.map((row) => observed(row) / predicted(row, this.#factors))
+  }
+}
+
+function biweights(ratios: readonly number[]): number[] {
+  const errors = ratios.map((ratio) => Math.abs(ratio - 1))
+  const spread = Math.max(1.4826 * quantile(errors, 0.5), SPREAD_MIN) * BIWEIGHT
+  return errors.map((error) => (error >= spread ? 0 : (1 - (error / spread) ** 2) ** 2))
+}
+
+/** Weighted least squares of relative errors, drawn towards `scale`. Factors stay positive. */
+function solve(
+  rows: readonly (readonly number[])[],
+  weights: readonly number[],
+  factors: readonly number[],
+  scale: number,
+): number[] {
+  const size = factors.length
+  const matrix = Array.from({ length: size }, () => new Array<number>(size + 1).fill(0))
+  for (const [i, row] of rows.entries()) {
+    const weight = weights[i] ?? 0
+    if (weight === 0) continue
+    const whole = predicted(row, factors)
+    for (let j = 0; j < size; j++) {
+      const a = ((row[j] ?? 0) / whole) * weight
+      for (let k = 0; k < size; k++) add(matrix, j, k, (a * (row[k] ?? 0)) / whole)
+      add(matrix, j, size, (a * observed(row)) / whole)
+    }
+  }
+  for (let j = 0; j < size; j++) {
+    add(matrix, j, j, RIDGE / scale ** 2)
+    add(matrix, j, size, RIDGE / scale)
+  }
+  return eliminate(matrix).map((factor) => Math.max(bounded(factor), scale / FACTOR_MAX))
+}
+
+/** Gauss, in place. The ridge keeps every pivot positive. */
+function eliminate(matrix: number[][]): number[] {
+  const size = matrix.length
+  for (let j = 0; j < size; j++) {
+    const pivot = matrix[j] ?? []
+    for (let i = j + 1; i < size; i++) {
+      const share = (matrix[i]?.[j] ?? 0) / (pivot[j] || 1)
+      for (let k = j; k <= size; k++) add(matrix, i, k, -share * (pivot[k] ?? 0))
+    }
+  }
+  const solution = new Array<number>(size).fill(0)
+  for (let j = size - 1; j >= 0; j--) {
+    const row = matrix[j] ?? []
+    let rest = row[size] ?? 0
+    for (let k = j + 1; k < size; k++) rest -= (row[k] ?? 0) * (solution[k] ?? 0)
+    solution[j] = rest / (row[j] || 1)
+  }
+  return solution
+}
+
+function add(matrix: number[][], i: number, j: number, value: number): void {
+  const row = matrix[i]
+  if (row) row[j] = (row[j] ?? 0) + value
+}
+
+function predicted(row: readonly number[], factors: readonly number[]): number {
+  let whole = 0
+  for (const [j, factor] of factors.entries()) whole += factor * (row[j] ?? 0)
+  return whole
+}
+
+function observed(row: readonly number[]): number {
+  return row.at(-1) ?? 0
+}
+
+function bounded(factor: number): number {
+  return Number.isFinite(factor) ? Math.min(Math.max(factor, 1 / FACTOR_MAX), FACTOR_MAX) : 1
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0)
+}
