@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { pino, type Logger } from 'pino'
 import { Cluster } from './cluster.ts'
 import type { AgentConfig } from './config.ts'
+import { Discovery } from './discovery.ts'
 import { EngineClients } from './engine-clients.ts'
 import { EventSources } from './event-sources.ts'
 import type { EventSubscriber } from './event-subscriber.ts'
@@ -53,6 +54,8 @@ export async function startAgent(
   await listen(server, config.listen)
   const sources = new EventSources(cluster, log)
   const roster = new Roster(cluster, [clients, health, sources], log)
+  const discovery = new Discovery(config, log)
+  await discovery.start((specs) => roster.apply(specs))
   await health.start()
   reporter.start()
   learner.start()
@@ -75,6 +78,7 @@ export async function startAgent(
       while (cluster.bookings.count > 0 && performance.now() < endMs) await sleep(DRAIN_POLL_MS)
       server.closeAllConnections()
       await closed
+      await discovery.stop()
       reporter.stop()
       await learner.stop()
       await store?.stop()

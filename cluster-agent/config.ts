@@ -4,6 +4,7 @@ import { parse } from 'yaml'
 import { z } from 'zod'
 import { modelNameSchema, nameSchema } from '../protocol/ids.ts'
 import { endpointSchema } from './discovery/endpoint-spec.ts'
+import { kubernetesSchema } from './discovery/kubernetes-config.ts'
 
 export type { EndpointConfig } from './discovery/endpoint-spec.ts'
 
@@ -34,7 +35,14 @@ const fileSchema = z.strictObject({
     .default([])
     .describe('Regional directories to report to: every one of them'),
   models: z.array(modelSchema).min(1).max(256).describe('Models that the engines serve'),
-  endpoints: z.array(endpointSchema).min(1).max(ENDPOINTS_MAX).describe('The engines'),
+  endpoints: z.array(endpointSchema).max(ENDPOINTS_MAX).default([]).describe('Engines that stay'),
+  discovery: z
+    .strictObject({
+      file: z.string().min(1).optional().describe('YAML file of endpoints, read again when it changes'),
+      kubernetes: kubernetesSchema.optional().describe('Engines of an InferencePool or of Services'),
+    })
+    .optional()
+    .describe('Engines that come and go'),
   endpointsMax: z
     .int()
     .min(1)
@@ -117,6 +125,9 @@ export function parseAgentConfig(
   }
   const names = parsed.data.endpoints.map(({ endpoint }) => endpoint)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
+  const { discovery } = parsed.data
+  if (names.length === 0 && !discovery?.file && !discovery?.kubernetes)
+    throw new ConfigError('endpoints: none is named, and nothing finds any (discovery)')
   if (twice) throw new ConfigError(`endpoints: ${twice} is named twice`)
   return Object.freeze({
     ...parsed.data,

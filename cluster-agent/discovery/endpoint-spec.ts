@@ -44,6 +44,12 @@ export const endpointSchema = z.strictObject({
   url: z.url({ protocol: /^https?$/ }).describe('Base URL of the engine'),
   role: z.enum(['prefill', 'decode', 'both']).default('both').describe('What the endpoint is for'),
   version: z.string().max(64).optional().describe('Engine version; legs of a hand-off need the same'),
+  revision: z
+    .string()
+    .min(1)
+    .max(64)
+    .optional()
+    .describe('Rollout that it belongs to; legs of a hand-off need the same'),
   events: z.string().startsWith('tcp://').describe('ZMQ endpoint of its KV events'),
   replay: z.string().startsWith('tcp://').optional().describe('ZMQ endpoint of the replay of events'),
   rank: z.int().min(0).max(1023).optional().describe('Data-parallel rank behind `url`, if it has several'),

@@ -11,6 +11,8 @@ export const REUSE_AFTER_MS = 5000
 interface Slot {
   endpoint: Endpoint
   spec: EndpointSpec
+  /** The version that the engine itself told, for specs that name none. */
+  learntVersion: string | null
   /** What its health says; null: well. */
   fault: string | null
   /** It is out of the choice; what runs on it may finish. */
@@ -51,8 +53,8 @@ export class EndpointRegistry {
   open(spec: EndpointSpec, nowMs: number): Endpoint | null {
     const number = this.#slots.findIndex((slot, at) => !slot && (this.#freeFromMs[at] ?? 0) <= nowMs)
     if (number < 0) return null
-    const endpoint = endpointOf(spec, number)
-    this.#slots[number] = { endpoint, spec, fault: 'starting', isRetired: false }
+    const endpoint = endpointOf(spec, number, null)
+    this.#slots[number] = { endpoint, spec, learntVersion: null, fault: 'starting', isRetired: false }
     this.#refresh()
     return endpoint
   }
@@ -62,8 +64,15 @@ export class EndpointRegistry {
     const slot = this.#slots[number]
     if (!slot) return
     slot.spec = spec
-    slot.endpoint = endpointOf(spec, number)
+    slot.endpoint = endpointOf(spec, number, slot.learntVersion)
     this.#refresh()
+  }
+
+  learnVersion(number: number, version: string): void {
+    const slot = this.#slots[number]
+    if (!slot || slot.learntVersion === version) return
+    slot.learntVersion = version
+    this.update(number, slot.spec)
   }
 
   retire(number: number): void {
@@ -97,6 +106,12 @@ export class EndpointRegistry {
   }
 }
 
-function endpointOf({ endpoint, role, version, profile }: EndpointSpec, number: number): Endpoint {
-  return { number, name: endpoint, role, version: version ?? null, profile }
+/** Engines of another version or rollout refuse each other's KV: what must be equal is one text. */
+function endpointOf(
+  { endpoint, role, version, revision, profile }: EndpointSpec,
+  number: number,
+  learntVersion: string | null,
+): Endpoint {
+  const parts = [version ?? learntVersion, revision].filter((part) => typeof part === 'string')
+  return { number, name: endpoint, role, version: parts.length === 0 ? null : parts.join('+'), profile }
 }

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { startTestCluster, type TestCluster } from '../support/cluster.ts'
 import { until } from '../support/wait.ts'
@@ -79,4 +82,26 @@ test('more endpoints than there may be are refused and taken when there is room'
   expect(agent.cluster.endpoints).toHaveLength(2)
   agent.roster.apply([second!, { ...first!, endpoint: 'third' }])
   await until('the third', () => agent.cluster.endpoints.some(({ name }) => name === 'third'))
+})
+
+test('a file of endpoints is followed while requests run', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'isotherm-roster-'))
+  const path = join(folder, 'endpoints.json')
+  const write = (endpoints: readonly object[]) => writeFile(path, JSON.stringify({ endpoints }))
+  await write([])
+  cluster = await startTestCluster({ agent: { discovery: { file: path }, endpoints: [] } })
+  expect((await ask('nobody is there')).status).toBe(503)
+  const engine = cluster.engines[0]!
+  await write([
+    {
+      endpoint: 'from-file',
+      url: engine.url,
+      events: engine.eventsEndpoint,
+      replay: engine.replayEndpoint,
+      profile: { prefill: { fixedMs: 1, msPerToken: 1, msPerTokenPair: 0 }, decodeStepMs: 1, kvTokens: 9999 },
+    },
+  ])
+  await until('the endpoint of the file', () => isOpen(0))
+  expect((await ask('somebody is there')).headers.get('x-isotherm-agent-route')).toContain('from-file')
+  await rm(folder, { recursive: true })
 })
