@@ -42,7 +42,8 @@ export async function startAgent(
   const restored = (await store?.restore()) ?? 0
   const learner = new Learner(cluster, log, restored === 0)
   await learner.prepare()
-  const health = new Health(cluster, log)
+  const sources = new EventSources(cluster, log)
+  const health = new Health({ cluster, onRestart: (number) => sources.noteRestart(number), log })
   const clients = new EngineClients()
   const reporter = new Reporter(cluster, log)
   const generation = new Generation(cluster, clients, health, learner, log, [
@@ -52,7 +53,6 @@ export async function startAgent(
   ])
   const server = createAgentServer(cluster, generation, log)
   await listen(server, config.listen)
-  const sources = new EventSources(cluster, log)
   const roster = new Roster(cluster, [clients, health, sources], log)
   const discovery = new Discovery(config, log)
   await discovery.start((specs) => roster.apply(specs))

@@ -108,7 +108,12 @@ export class Cluster {
   }
 
   unavailable(endpoint: number): string | null {
-    return this.registry.unavailable(endpoint)
+    const reason = this.registry.unavailable(endpoint)
+    if (reason !== null) return reason
+    const legsMax = this.registry.legsMax(endpoint)
+    return legsMax !== null && this.bookings.countOf(endpoint, performance.now()) >= legsMax
+      ? 'limited'
+      : null
   }
 
   /** `reason` null: the endpoint takes requests. */

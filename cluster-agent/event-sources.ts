@@ -10,6 +10,8 @@ export class EventSources implements RosterPart {
   readonly #cluster: Cluster
   readonly #log: Logger
   readonly #byNumber = new Map<number, EventSubscriber>()
+  /** Fences of each subscriber that a restart has accounted for. */
+  readonly #fencesSeen = new Map<number, number>()
 
   constructor(cluster: Cluster, log: Logger) {
     this.#cluster = cluster
@@ -40,9 +42,27 @@ export class EventSources implements RosterPart {
     subscriber.start()
   }
 
+  /** Another process is there. The subscriber mostly knows already, by its socket; else it begins anew. */
+  noteRestart(number: number): void {
+    const subscriber = this.#byNumber.get(number)
+    const endpoint = this.#cluster.registry.endpoint(number)
+    const spec = this.#cluster.registry.spec(number)
+    if (!subscriber || !endpoint || !spec) return
+    const { fences } = subscriber.counts
+    const hasFenced = fences > (this.#fencesSeen.get(number) ?? 0)
+    this.#fencesSeen.set(number, fences)
+    if (hasFenced) return
+    void this.retire(number).then(() => {
+      this.#cluster.fence(number)
+      if (this.#cluster.registry.endpoint(number) === endpoint && !this.#byNumber.has(number))
+        this.open(endpoint, spec)
+    })
+  }
+
   async retire(number: number): Promise<void> {
     const subscriber = this.#byNumber.get(number)
     this.#byNumber.delete(number)
+    this.#fencesSeen.delete(number)
     await subscriber?.stop()
   }
 

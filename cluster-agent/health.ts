@@ -1,37 +1,79 @@
 /**
  * Whether each engine takes requests: polled, and noted from the requests themselves. A failed request takes an endpoint
- * out at once; the next good poll brings it back.
+ * out at once; the circuit breaker brings it back on probation. Metrics tell restarts, sizes and what cannot be true.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { request } from 'undici'
 import type { Cluster } from './cluster.ts'
+import type { EndpointSpec } from './discovery/endpoint-spec.ts'
+import { readBounded } from './engine-probe.ts'
 import type { RosterPart } from './roster.ts'
 import type { Endpoint } from './routing/endpoint.ts'
+import { Breaker, type BreakerState } from './vitals/breaker.ts'
+import { isAnotherProcess, readEngineMetrics, type EngineReading } from './vitals/engine-metrics.ts'
+import { legsAllowed } from './vitals/ramp.ts'
 
 const INTERVAL_MS = 1000
-const ANSWER_MS_MAX = 2000
+/** Metrics are large: they are read in every second round. */
+const ROUNDS_PER_READING = 2
 /** Polls that fail in a row before an endpoint that answers requests is taken out. */
 const FAILURES_MAX = 2
-/** An endpoint that failed a request is out at least this long, whatever its health route says. */
-const COOL_DOWN_MS = 2000
+/** Legs that an endpoint on probation gets while others can take the rest. */
+const PROBATION_LEGS = 1
+
+interface Patient {
+  readonly endpoint: string
+  readonly url: string
+  readonly rank: number | null
+  readonly isNewcomer: boolean
+  readonly breaker: Breaker
+  failedPolls: number
+  /** When it first answered well, for the ramp. */
+  wellSinceMs: number | null
+  reading: EngineReading | null
+  hasVersion: boolean
+  reason: string
+  impossible: number
+}
+
+export interface HealthState {
+  readonly breaker: BreakerState
+  readonly reading: EngineReading | null
+  /** Values of its metrics that could not be true. */
+  readonly impossible: number
+}
+
+export interface HealthOptions {
+  readonly cluster: Cluster
+  /** The engine is another process: what was known of it is not true any more. */
+  readonly onRestart: (endpoint: number) => void
+  readonly log: Logger
+  readonly intervalMs?: number
+}
 
 export class Health implements RosterPart {
   readonly #cluster: Cluster
+  readonly #onRestart: (endpoint: number) => void
   readonly #log: Logger
+  readonly #intervalMs: number
   readonly #stopping = new AbortController()
-  readonly #failures: number[] = []
-  readonly #coolUntilMs: number[] = []
+  readonly #patients = new Map<number, Patient>()
+  #round = 0
   #running: Promise<void> = Promise.resolve()
+  #hasStarted = false
+  readonly counts = { failures: 0, restarts: 0 }
 
-  constructor(cluster: Cluster, log: Logger) {
+  constructor({ cluster, onRestart, log, intervalMs = INTERVAL_MS }: HealthOptions) {
+    this.#intervalMs = intervalMs
     this.#cluster = cluster
+    this.#onRestart = onRestart
     this.#log = log
   }
 
   /** Resolves after the first round of polls. */
   async start(): Promise<void> {
-    await this.#round()
+    await this.#pollAll()
+    this.#hasStarted = true
     this.#running = this.#run()
   }
 
@@ -40,69 +82,129 @@ export class Health implements RosterPart {
     await this.#running
   }
 
-  open({ number }: Endpoint): void {
-    this.#failures[number] = 0
-    this.#coolUntilMs[number] = 0
+  open({ number, name }: Endpoint, { url, rank, version }: EndpointSpec): void {
+    this.#patients.set(number, {
+      endpoint: name,
+      url,
+      rank: rank ?? null,
+      // What is there when the agent starts is not new: it is the agent that is.
+      isNewcomer: this.#hasStarted,
+      breaker: new Breaker(),
+      failedPolls: 0,
+      wellSinceMs: null,
+      reading: null,
+      hasVersion: version !== undefined,
+      reason: 'unhealthy',
+      impossible: 0,
+    })
+    if (this.#hasStarted) void this.#poll(number, true)
+  }
+
+  retire(number: number): void {
+    this.#patients.delete(number)
+  }
+
+  of(number: number): HealthState | null {
+    const patient = this.#patients.get(number)
+    if (!patient) return null
+    const { breaker, reading, impossible } = patient
+    return { breaker: breaker.state, reading, impossible }
   }
 
   /** A request found the endpoint dead or silent. */
-  noteFailure(endpoint: number, reason: string): void {
-    this.#coolUntilMs[endpoint] = performance.now() + COOL_DOWN_MS
-    this.#set(endpoint, reason)
+  noteFailure(number: number, reason: string): void {
+    const patient = this.#patients.get(number)
+    if (!patient) return
+    this.counts.failures++
+    patient.reason = reason
+    patient.breaker.noteFailure(performance.now())
+    this.#settle(number, patient)
+  }
+
+  /** A request on the endpoint ended well. */
+  noteSuccess(number: number): void {
+    const patient = this.#patients.get(number)
+    if (!patient || patient.breaker.state === 'closed') return
+    patient.breaker.noteSuccess()
+    this.#settle(number, patient)
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#stopping
     while (!signal.aborted) {
-      await sleep(INTERVAL_MS, undefined, { signal }).catch(() => undefined)
-      if (!signal.aborted) await this.#round()
+      await sleep(this.#intervalMs, undefined, { signal }).catch(() => undefined)
+      if (!signal.aborted) await this.#pollAll()
     }
   }
 
-  async #round(): Promise<void> {
-    await Promise.all(
-      this.#cluster.endpoints.map(({ number }) =>
-        this.#poll(number, this.#cluster.registry.spec(number)?.url ?? ''),
-      ),
-    )
+  async #pollAll(): Promise<void> {
+    const withMetrics = this.#round++ % ROUNDS_PER_READING === 0
+    await Promise.all([...this.#patients.keys()].map((number) => this.#poll(number, withMetrics)))
   }
 
-  async #poll(endpoint: number, url: string): Promise<void> {
-    const isWell = (await read(`${url}/health`, this.#stopping.signal)) !== null
-    const failures = isWell ? 0 : (this.#failures[endpoint] ?? 0) + 1
-    this.#failures[endpoint] = failures
-    if (isWell) await this.#learnBlockSize(url)
-    if (isWell && performance.now() >= (this.#coolUntilMs[endpoint] ?? 0)) this.#set(endpoint, null)
-    else if (failures >= FAILURES_MAX || this.#cluster.unavailable(endpoint) === 'starting')
-      this.#set(endpoint, 'unhealthy')
+  async #poll(number: number, withMetrics: boolean): Promise<void> {
+    const patient = this.#patients.get(number)
+    if (!patient) return
+    const { signal } = this.#stopping
+    const isWell = (await readBounded(`${patient.url}/health`, signal)) !== null
+    if (isWell && (withMetrics || patient.reading === null)) await this.#read(number, patient)
+    if (isWell && !patient.hasVersion) await this.#learnVersion(number, patient)
+    // Retired meanwhile: the number may be another's.
+    if (this.#patients.get(number) !== patient || signal.aborted) return
+    const nowMs = performance.now()
+    patient.failedPolls = isWell ? 0 : patient.failedPolls + 1
+    if (isWell) {
+      patient.wellSinceMs ??= nowMs
+      patient.breaker.noteWell(nowMs)
+    } else if (patient.failedPolls >= FAILURES_MAX) patient.reason = 'unhealthy'
+    this.#settle(number, patient)
   }
 
-  /** Events name the block size too, but the first prompt is learnt before the first event. */
-  async #learnBlockSize(url: string): Promise<void> {
-    const unknown = this.#cluster.states.filter(({ index }) => index.blockTokens === 0)
-    if (unknown.length === 0) return
-    const metrics = await read(`${url}/metrics`, this.#stopping.signal)
-    const size = /^vllm:cache_config_info\{[^}]*\bblock_size="(\d+)"/m.exec(metrics ?? '')?.[1]
-    if (size) for (const { index } of unknown) index.assumeBlockTokens(Number(size))
+  async #read(number: number, patient: Patient): Promise<void> {
+    const text = await readBounded(`${patient.url}/metrics`, this.#stopping.signal)
+    if (text === null || this.#patients.get(number) !== patient) return
+    const reading = readEngineMetrics(text, patient.rank, Date.now() / 1000)
+    if (reading.impossible.length > 0) {
+      if (patient.impossible === 0)
+        this.#log.warn(
+          { endpoint: patient.endpoint, metrics: reading.impossible },
+          'an engine reports what cannot be true; it is ignored',
+        )
+      patient.impossible += reading.impossible.length
+    }
+    const hasRestarted = isAnotherProcess(patient.reading, reading)
+    patient.reading = reading
+    // Events name the block size too, but the first prompt is learnt before the first event.
+    if (reading.blockTokens !== null)
+      for (const { index } of this.#cluster.states) index.assumeBlockTokens(reading.blockTokens)
+    if (!hasRestarted) return
+    this.counts.restarts++
+    this.#log.warn({ endpoint: patient.endpoint }, 'the engine is another process')
+    patient.wellSinceMs = null
+    patient.hasVersion = this.#cluster.registry.spec(number)?.version !== undefined
+    this.#onRestart(number)
   }
 
-  #set(endpoint: number, reason: string | null): void {
-    if (this.#cluster.unavailable(endpoint) === reason) return
-    this.#cluster.setUnavailable(endpoint, reason)
-    const name = this.#cluster.registry.endpoint(endpoint)?.name
-    if (reason === null) this.#log.info({ endpoint: name }, 'endpoint takes requests')
-    else this.#log.warn({ endpoint: name, reason }, 'endpoint is out')
+  async #learnVersion(number: number, patient: Patient): Promise<void> {
+    const text = await readBounded(`${patient.url}/version`, this.#stopping.signal)
+    const version = /"version"\s*:\s*"([^"]{1,64})"/.exec(text ?? '')?.[1]
+    if (version === undefined || this.#patients.get(number) !== patient) return
+    patient.hasVersion = true
+    this.#cluster.registry.learnVersion(number, version)
   }
-}
 
-/** The body of a 200, or null. */
-async function read(url: string, signal: AbortSignal): Promise<string | null> {
-  try {
-    const bound = AbortSignal.any([signal, AbortSignal.timeout(ANSWER_MS_MAX)])
-    const { statusCode, body } = await request(url, { signal: bound })
-    const text = await body.text()
-    return statusCode === 200 ? text : null
-  } catch {
-    return null
+  /** Tells the registry how the endpoint stands. */
+  #settle(number: number, patient: Patient): void {
+    const { breaker, failedPolls, wellSinceMs, reading, isNewcomer } = patient
+    const isSick = breaker.state === 'open' || wellSinceMs === null || failedPolls >= FAILURES_MAX
+    const fault = isSick ? patient.reason : reading?.isAsleep ? 'asleep' : null
+    const ageMs = performance.now() - (wellSinceMs ?? 0)
+    const legs = breaker.state === 'half-open' ? PROBATION_LEGS : isNewcomer ? legsAllowed(ageMs) : null
+    this.#cluster.registry.setLegsMax(number, legs)
+    const { endpoint } = patient
+    if (this.#cluster.registry.fault(number) === fault) return
+    this.#cluster.setUnavailable(number, fault)
+    if (fault === null) this.#log.info({ endpoint, legs }, 'endpoint takes requests')
+    else this.#log.warn({ endpoint, reason: fault }, 'endpoint is out')
   }
 }

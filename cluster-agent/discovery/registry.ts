@@ -15,6 +15,8 @@ interface Slot {
   learntVersion: string | null
   /** What its health says; null: well. */
   fault: string | null
+  /** Legs that may be under way there while others can take the rest; null: any number. */
+  legsMax: number | null
   /** It is out of the choice; what runs on it may finish. */
   isRetired: boolean
 }
@@ -54,7 +56,14 @@ export class EndpointRegistry {
     const number = this.#slots.findIndex((slot, at) => !slot && (this.#freeFromMs[at] ?? 0) <= nowMs)
     if (number < 0) return null
     const endpoint = endpointOf(spec, number, null)
-    this.#slots[number] = { endpoint, spec, learntVersion: null, fault: 'starting', isRetired: false }
+    this.#slots[number] = {
+      endpoint,
+      spec,
+      learntVersion: null,
+      fault: 'starting',
+      legsMax: null,
+      isRetired: false,
+    }
     this.#refresh()
     return endpoint
   }
@@ -96,9 +105,35 @@ export class EndpointRegistry {
     return slot.spec.isServing === false ? 'draining' : slot.fault
   }
 
+  fault(number: number): string | null {
+    return this.#slots[number]?.fault ?? null
+  }
+
   setFault(number: number, fault: string | null): void {
     const slot = this.#slots[number]
     if (slot) slot.fault = fault
+  }
+
+  setLegsMax(number: number, legs: number | null): void {
+    const slot = this.#slots[number]
+    if (slot) slot.legsMax = legs
+  }
+
+  /**
+   * Legs that an endpoint on probation or on its ramp may have. It counts only while others of its kind are without a
+   * bound: nobody is refused for it.
+   */
+  legsMax(number: number): number | null {
+    const slot = this.#slots[number]
+    if (!slot || slot.legsMax === null) return null
+    const { role } = slot.endpoint
+    const canOthers = this.#endpoints.some(
+      (other) =>
+        (other.role === role || other.role === 'both') &&
+        this.#slots[other.number]?.legsMax === null &&
+        this.unavailable(other.number) === null,
+    )
+    return canOthers ? slot.legsMax : null
   }
 
   #refresh(): void {
