@@ -2,15 +2,10 @@
  * Request -> what may be done with it: body within its bound, JSON, a model that the policy allows, the routing that the
  * tenant may choose. Client headers are read here and go no further.
  */
-import {
-  ROUTING_HEADER,
-  routingSchema,
-  type Policy,
-  type Routing,
-  type TenantConfig,
-} from '../protocol/edge-config.ts'
+import { ROUTING_HEADER, routingSchema, type Policy, type Routing } from '../protocol/edge-config.ts'
 import { RouteError } from '../protocol/errors.ts'
 import { BODY_BYTES_MAX, modelNameSchema } from '../protocol/ids.ts'
+import type { ActiveTenant } from '../protocol/tenancy.ts'
 import { settledWithin } from './settled-within.ts'
 
 /** How long a client may take to send its body. */
@@ -92,7 +87,7 @@ export function parseBody(body: Uint8Array): Readonly<Record<string, unknown>> {
 
 /** Throws `invalid_request` for fields that the edge reads and cannot use, `model_not_found` for a forbidden model. */
 export function admit(
-  { tenant, policy }: TenantConfig,
+  { tenant, policy }: ActiveTenant,
   json: Readonly<Record<string, unknown>>,
   headers: Headers,
 ): Admission {

@@ -13,6 +13,7 @@ import { API_PATHS, edgeRegionOf, explainRequest, routeRequest, type RouteContex
 import { settledWithin } from './settled-within.ts'
 
 const INSPECTION_MS_MAX = 2000
+const GIVEN_ID_CHARS_MAX = 100
 
 interface AppEnv {
   Bindings: EdgeBindings
@@ -23,7 +24,7 @@ export const app = new Hono<AppEnv>()
 
 app.use(async (c, next) => {
   const given = requestIdSchema.safeParse(c.req.header(REQUEST_ID_HEADER))
-  c.set('requestId', given.success ? given.data : crypto.randomUUID())
+  c.set('requestId', uniqueId(given.success ? given.data : null))
   c.set('headers', {})
   await next()
 })
@@ -98,6 +99,12 @@ app.onError((error, c) => {
   const fault = toRouteError(error)
   return failureResponse(fault, c.get('requestId'), c.get('headers'))
 })
+
+/** A caller's own id stays readable and becomes unique: requests are settled by it, and one id must not pay for two. */
+function uniqueId(given: string | null): string {
+  const id = crypto.randomUUID()
+  return given === null ? id : `${given.slice(0, GIVEN_ID_CHARS_MAX)}-${id.slice(-12)}`
+}
 
 function routeContext(c: {
   readonly env: EdgeBindings

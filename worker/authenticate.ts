@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { equalSecrets } from '../core/equal-secrets.ts'
 import type { TenantConfig } from '../protocol/edge-config.ts'
 import { RouteError } from '../protocol/errors.ts'
+import type { ActiveTenant } from '../protocol/tenancy.ts'
 
 const KEY_CHARS_MAX = 512
 
@@ -16,7 +17,7 @@ export function bearerToken(header: string | null | undefined): string | null {
 export function authenticate(
   tenants: ReadonlyMap<string, TenantConfig>,
   header: string | null | undefined,
-): TenantConfig {
+): ActiveTenant {
   const token = bearerToken(header)
   if (token === null) {
     throw new RouteError('missing_api_key', 'No API key provided: use the header Authorization: Bearer KEY.')
@@ -25,7 +26,7 @@ export function authenticate(
   const tenant = tenants.get(digest)
   const isKnown = tenant?.apiKeySha256.some((known) => equalSecrets(digest, known)) ?? false
   if (!tenant || !isKnown) throw new RouteError('invalid_api_key', 'Incorrect API key provided.')
-  return tenant
+  return { tenant: tenant.tenant, policy: tenant.policy, policyVersion: 0, keyId: 'config', shadow: null }
 }
 
 /** Throws unless the header carries the operator's token. */

@@ -11,18 +11,24 @@ import {
   type TenantConfig,
 } from '../protocol/edge-config.ts'
 import type { DirectoryRpc } from '../protocol/lookup.ts'
+import type { ReceiptLogRpc } from '../protocol/receipt-record.ts'
 import type { TenantLedgerRpc } from '../protocol/tenancy.ts'
 import { Fingerprinter } from './fingerprint.ts'
+import { FLUSH_MS } from './flush.ts'
+import { Accounts } from './memory/accounts.ts'
 import { Bookings } from './memory/bookings.ts'
 import { Breaker } from './memory/breaker.ts'
 import { Counters } from './memory/counters.ts'
+import { Notes } from './memory/notes.ts'
 import { RecentLookups } from './memory/recent-lookups.ts'
 import { RoundTrips } from './memory/round-trips.ts'
 import { Versions } from './memory/versions.ts'
+import { LEDGER_MS_MAX } from './reservation.ts'
 
 export interface EdgeBindings {
   readonly DIRECTORY: DurableObjectNamespace
   readonly TENANT_LEDGER: DurableObjectNamespace
+  readonly RECEIPT_LOG: DurableObjectNamespace
   /** The document of protocol/edge-config.ts. */
   readonly ISOTHERM_CONFIG: string
   readonly ENVELOPE_SECRET: string
@@ -42,6 +48,8 @@ export interface Edge {
   readonly envelopeSecret: string
   readonly adminToken: string
   readonly fingerprinter: Fingerprinter
+  readonly accounts: Accounts
+  readonly notes: Notes
   readonly bookings: Bookings
   readonly breaker: Breaker
   readonly counters: Counters
@@ -52,6 +60,8 @@ export interface Edge {
   directoryOf(region: string): (DirectoryRpc & Pick<Fetcher, 'fetch'>) | null
   /** A fresh stub of the tenant's ledger. */
   ledgerOf(tenant: string): TenantLedgerRpc
+  /** A fresh stub of a region's receipts; null when there is no such region. */
+  receiptsOf(region: string): ReceiptLogRpc | null
 }
 
 const SECRET_CHARS_MIN = 8
@@ -96,6 +106,8 @@ function parseEdge(bindings: EdgeBindings): Edge {
     envelopeSecret: texts.ENVELOPE_SECRET,
     adminToken: texts.ADMIN_TOKEN,
     fingerprinter: new Fingerprinter(texts.PREFIX_SECRET),
+    accounts: new Accounts(LEDGER_MS_MAX),
+    notes: new Notes(FLUSH_MS),
     bookings: new Bookings(),
     breaker: new Breaker(),
     counters: new Counters(),
@@ -106,11 +118,7 @@ function parseEdge(bindings: EdgeBindings): Edge {
       const known = regions.get(region)
       if (!known) return null
       const { DIRECTORY } = bindings
-      const hint = known.locationHint as DurableObjectLocationHint | undefined
-      const stub: unknown = DIRECTORY.get(
-        DIRECTORY.idFromName(region),
-        hint === undefined ? {} : { locationHint: hint },
-      )
+      const stub: unknown = DIRECTORY.get(DIRECTORY.idFromName(region), hintOf(known))
       return stub as DirectoryRpc & Pick<Fetcher, 'fetch'>
     },
     ledgerOf: (tenant) => {
@@ -118,7 +126,18 @@ function parseEdge(bindings: EdgeBindings): Edge {
       const stub: unknown = TENANT_LEDGER.get(TENANT_LEDGER.idFromName(tenant))
       return stub as TenantLedgerRpc
     },
+    receiptsOf: (region) => {
+      const known = regions.get(region)
+      if (!known) return null
+      const { RECEIPT_LOG } = bindings
+      const stub: unknown = RECEIPT_LOG.get(RECEIPT_LOG.idFromName(region), hintOf(known))
+      return stub as ReceiptLogRpc
+    },
   }
+}
+
+function hintOf({ locationHint }: RegionConfig): DurableObjectNamespaceGetDurableObjectOptions {
+  return locationHint === undefined ? {} : { locationHint: locationHint as DurableObjectLocationHint }
 }
 
 function parseJson<K extends string>(name: K, texts: Readonly<Record<K, string>>): unknown {

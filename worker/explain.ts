@@ -22,7 +22,7 @@ export function explain(requestId: string, admission: Admission, survey: Survey)
   }
 }
 
-function explainCandidate(entry: PricedCandidate): ExplainedCandidate {
+export function explainCandidate(entry: PricedCandidate): ExplainedCandidate {
   const { config, knowledge } = entry.candidate
   return {
     cluster: config.cluster,

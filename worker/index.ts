@@ -2,6 +2,7 @@
 import { app } from './app.ts'
 
 export { CacheDirectory } from '../directory/cache-directory.ts'
+export { ReceiptLog } from '../tenancy/receipt-log.ts'
 export { TenantLedger } from '../tenancy/tenant-ledger.ts'
 
 export default { fetch: app.fetch }

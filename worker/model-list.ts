@@ -1,5 +1,5 @@
 /** `GET /v1/models` in OpenAI's form: what the clusters of the tenant's regions serve and its policy allows. */
-import type { TenantConfig } from '../protocol/edge-config.ts'
+import type { ActiveTenant } from '../protocol/tenancy.ts'
 import { RouteError } from '../protocol/errors.ts'
 import { askModels } from './directory-client.ts'
 import type { Edge } from './env.ts'
@@ -15,7 +15,7 @@ export interface ListedModel {
 /** Throws `no_cluster` when the directory does not answer. */
 export async function listModels(
   edge: Edge,
-  tenant: TenantConfig,
+  tenant: ActiveTenant,
   edgeRegion: string,
 ): Promise<ListedModel[]> {
   const { policy } = tenant

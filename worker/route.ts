@@ -1,15 +1,15 @@
 /** The route of one request, step after step: admit, fingerprint, look up, plan, dispatch, relay. */
 import type { PromptApi } from '../core/prompt-bytes.ts'
-import type { TenantConfig } from '../protocol/edge-config.ts'
 import { RouteError } from '../protocol/errors.ts'
 import { formatReceipt, ROUTE_HEADER } from '../protocol/receipt.ts'
+import type { ActiveTenant } from '../protocol/tenancy.ts'
+import { admitRequest } from './accounting.ts'
 import { admit, parseBody, readBody, type Admission } from './admit.ts'
 import type { Shipment } from './attempt.ts'
 import { dispatch, expectedReceipt } from './dispatch.ts'
 import type { Edge } from './env.ts'
 import { sha256Hex } from './envelope-seal.ts'
 import { explain } from './explain.ts'
-import { rateHeaders, takeRequest } from './ledger-client.ts'
 import { findEdgeRegion } from './plan/edge-region.ts'
 import { relayStream, relayWhole, type Relay } from './relay.ts'
 import { surveyRoute } from './survey.ts'
@@ -25,7 +25,7 @@ const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 export interface RouteContext {
   readonly edge: Edge
   readonly requestId: string
-  readonly tenant: TenantConfig
+  readonly tenant: ActiveTenant
   readonly waitUntil: (work: Promise<void>) => void
   /** Headers that the answer carries, whatever it is. */
   readonly headers: Record<string, string>
@@ -34,18 +34,14 @@ export interface RouteContext {
 export async function routeRequest(context: RouteContext, path: string, request: Request): Promise<Response> {
   const { edge, requestId, tenant } = context
   const { policy } = tenant
-  const deadlineMs = Date.now() + policy.deadlineMs
+  const startedMs = Date.now()
+  const deadlineMs = startedMs + policy.deadlineMs
   edge.counters.count('requests')
-  const taking = takeRequest(edge, tenant.tenant, policy)
   const body = await readBody(request, policy)
-  const verdict = await taking
-  if (verdict !== null && policy.requestsPerMinute !== null) {
-    Object.assign(context.headers, rateHeaders(policy.requestsPerMinute, verdict))
-    if (!verdict.allowed) throw rateLimited(policy.requestsPerMinute, verdict.retryAfterMs)
-  }
   const admission = admit(tenant, parseBody(body), request.headers)
   const edgeRegion = edgeRegionOf(edge, request)
   const survey = await surveyRoute(edge, apiOf(path), admission, edgeRegion)
+  const account = await admitRequest({ ...context, admission, survey, api: apiOf(path), startedMs })
   const traceparent = request.headers.get('traceparent')
   const shipment: Shipment = {
     path,
@@ -57,6 +53,7 @@ export async function routeRequest(context: RouteContext, path: string, request:
     survey,
     deadlineMs,
     onAttempt: (receipt) => {
+      account.attempt(receipt)
       context.headers[ROUTE_HEADER] = formatReceipt(receipt)
     },
   }
@@ -67,9 +64,11 @@ export async function routeRequest(context: RouteContext, path: string, request:
     expected: expectedReceipt(shipment),
     counters: edge.counters,
     clientLost,
-    waitUntil: context.waitUntil,
+    // What a relay does after its answer has begun ends with the stream.
+    waitUntil: (work) => context.waitUntil(work.finally(() => account.end())),
   }
   const delivering = dispatch(edge, shipment, clientLost.signal)
+  account.follow(delivering)
   return admission.stream ? relayStream(relay, delivering) : relayWhole(relay, delivering)
 }
 
@@ -104,9 +103,4 @@ export function edgeRegionOf(edge: Edge, request: Request): string {
 
 function textOf(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined
-}
-
-function rateLimited(requestsPerMinute: number, retryAfterMs: number): RouteError {
-  const message = `Rate limit reached: ${requestsPerMinute} requests per minute.`
-  return new RouteError('rate_limit_exceeded', message, { retryAfterMs })
 }

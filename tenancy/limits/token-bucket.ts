@@ -1,39 +1,47 @@
 /**
- * A token bucket: one token a request, refilled evenly, at most a minute's worth saved up. The state is a value; taking
- * gives a new one.
+ * A token bucket: refilled evenly, at most a minute's worth saved up. The state is a value. It may be below zero: what was
+ * taken turned out to be more than was asked for, and is paid back before anything else is taken.
  */
-import type { RateVerdict } from '../../protocol/tenancy.ts'
+import type { LimitState } from '../../protocol/tenancy.ts'
 
 const MINUTE_MS = 60_000
 /** Refills of fractions of a token add up to a little less than the whole: who waited as told must not be refused. */
-const ROUNDING = 1e-9
+const ROUNDING = 1e-6
 
 export interface BucketState {
   readonly tokens: number
   readonly atMs: number
 }
 
-export interface Taking {
-  readonly state: BucketState
-  readonly verdict: RateVerdict
+/** The bucket at `nowMs`. `state` is null for a tenant never seen, whose bucket is full. */
+export function fillBucket(state: BucketState | null, perMinute: number, nowMs: number): BucketState {
+  if (state === null) return { tokens: perMinute, atMs: nowMs }
+  // A clock that went back refills nothing, and a lowered limit caps what was saved up.
+  const elapsedMs = Math.max(0, nowMs - state.atMs)
+  const tokens = Math.min(perMinute, state.tokens + (elapsedMs * perMinute) / MINUTE_MS)
+  return { tokens, atMs: Math.max(nowMs, state.atMs) }
 }
 
-/** Takes one token if there is one. `state` is null for a tenant never seen, whose bucket is full. */
-export function takeToken(state: BucketState | null, requestsPerMinute: number, nowMs: number): Taking {
-  const tokensPerMs = requestsPerMinute / MINUTE_MS
-  const before = state ?? { tokens: requestsPerMinute, atMs: nowMs }
-  // A clock that went back refills nothing, and a lowered limit caps what was saved up.
-  const elapsedMs = Math.max(0, nowMs - before.atMs)
-  const filled = Math.min(requestsPerMinute, before.tokens + elapsedMs * tokensPerMs)
-  const allowed = filled >= 1 - ROUNDING
-  const tokens = allowed ? Math.max(filled - 1, 0) : filled
+/** Takes `amount`, or puts back what is below zero; never more than a minute's worth is saved up. */
+export function takeFrom(bucket: BucketState, perMinute: number, amount: number): BucketState {
+  return { ...bucket, tokens: Math.min(perMinute, bucket.tokens - amount) }
+}
+
+/** What can be taken at once. */
+export function wholeTokens(bucket: BucketState): number {
+  return Math.floor(bucket.tokens + ROUNDING)
+}
+
+/** How long until `amount` can be taken. What the bucket cannot hold waits for a full one. */
+export function waitMs(bucket: BucketState, perMinute: number, amount: number): number {
+  const missing = Math.min(amount, perMinute) - bucket.tokens
+  return missing <= ROUNDING ? 0 : Math.ceil((missing * MINUTE_MS) / perMinute)
+}
+
+export function limitState(bucket: BucketState, perMinute: number): LimitState {
   return {
-    state: { tokens, atMs: Math.max(nowMs, before.atMs) },
-    verdict: {
-      allowed,
-      remaining: Math.floor(tokens),
-      retryAfterMs: tokens >= 1 ? 0 : Math.ceil((1 - tokens) / tokensPerMs),
-      resetMs: Math.ceil((requestsPerMinute - tokens) / tokensPerMs),
-    },
+    limit: perMinute,
+    remaining: Math.max(0, wholeTokens(bucket)),
+    resetMs: waitMs(bucket, perMinute, perMinute),
   }
 }

@@ -5,6 +5,7 @@ declare namespace Cloudflare {
   interface Env {
     DIRECTORY: DurableObjectNamespace
     TENANT_LEDGER: DurableObjectNamespace
+    RECEIPT_LOG: DurableObjectNamespace
     ISOTHERM_CONFIG: string
     ENVELOPE_SECRET: string
     PREFIX_SECRET: string

@@ -58,7 +58,7 @@ describe('what a cluster gets', () => {
     expect(new TextDecoder().decode(arrival!.body)).toBe(JSON.stringify(CHAT))
     const envelope = openEnvelope(arrival!)
     expect(envelope).toMatchObject({
-      requestId: 'req-1',
+      requestId: expect.stringMatching(/^req-1-[0-9a-f]{12}$/),
       attempt: 1,
       tenant: 'demo',
       cluster: 'us-east-1',

@@ -1,0 +1,120 @@
+/**
+ * A request in the books: what is set aside for it before it goes out, and the note of how it was routed. What it cost comes
+ * from its agent, by another way.
+ */
+import { RouteError } from '../protocol/errors.ts'
+import type { Receipt } from '../protocol/receipt.ts'
+import type { ActiveTenant } from '../protocol/tenancy.ts'
+import type { Admission } from './admit.ts'
+import type { Edge } from './env.ts'
+import { explainCandidate } from './explain.ts'
+import { toRouteError } from './failure.ts'
+import { flushLater } from './flush.ts'
+import { reserve, type Reservation } from './reservation.ts'
+import type { Survey } from './survey.ts'
+
+/** The most answers to one request that a reservation counts. */
+const ANSWERS_MAX = 128
+
+export interface AccountedRequest {
+  readonly edge: Edge
+  readonly requestId: string
+  readonly tenant: ActiveTenant
+  readonly admission: Admission
+  readonly survey: Survey
+  /** Which API was asked. */
+  readonly api: string
+  readonly startedMs: number
+  /** Headers that the answer carries. */
+  readonly headers: Record<string, string>
+  readonly waitUntil: (work: Promise<void>) => void
+}
+
+/** Follows one request. */
+export class RequestAccount {
+  readonly #request: AccountedRequest
+  readonly #reservation: Reservation
+  readonly #attempts: { attempt: number; cluster: string }[] = []
+
+  constructor(request: AccountedRequest, reservation: Reservation) {
+    this.#request = request
+    this.#reservation = reservation
+  }
+
+  /** A cluster is about to be tried. */
+  attempt({ attempt, cluster }: Receipt): void {
+    this.#attempts.push({ attempt, cluster })
+  }
+
+  /** Hears what becomes of the request; never rejects, and nobody waits for it. */
+  follow(delivering: Promise<{ readonly response: Response }>): void {
+    const noted = delivering.then(
+      ({ response }) => {
+        // A cluster that refuses has computed nothing.
+        if (response.status >= 400) this.#reservation.release()
+        // The headers of an answer that comes whole follow its last token.
+        else if (!this.#request.admission.stream) this.#reservation.end()
+        this.#note(response.status)
+      },
+      (error: unknown) => {
+        this.#reservation.release()
+        this.#note(error instanceof RouteError ? error.kind.status : toRouteError(error).kind.status)
+      },
+    )
+    this.#request.waitUntil(noted.then(() => flushLater(this.#request.edge)))
+  }
+
+  /** The answer is over: its place among the requests under way is free. */
+  end(): void {
+    this.#reservation.end()
+  }
+
+  #note(status: number): void {
+    const { edge, requestId, tenant, admission, survey, api, startedMs } = this.#request
+    const { plan } = survey
+    const isKept = edge.notes.add({
+      requestId,
+      tenant: tenant.tenant,
+      keyId: tenant.keyId,
+      policyVersion: tenant.policyVersion,
+      api,
+      model: admission.model,
+      stream: admission.stream,
+      edgeRegion: survey.edgeRegion,
+      startedMs,
+      routing: admission.routing,
+      reason: plan.reason,
+      knowledge: survey.knowledge,
+      candidates: plan.entries.map(explainCandidate),
+      rejected: plan.rejected,
+      attempts: this.#attempts,
+      status,
+      answeredMs: Date.now() - startedMs,
+    })
+    if (!isKept) edge.counters.count('notesLost')
+  }
+}
+
+/** Throws what `reserve` throws: then nothing goes out. */
+export async function admitRequest(request: AccountedRequest): Promise<RequestAccount> {
+  const { edge, requestId, tenant, admission, survey, headers, waitUntil } = request
+  const size = {
+    requestId,
+    model: admission.model,
+    promptBytes: survey.fingerprint.promptBytes,
+    outputTokensMax: admission.outputTokensMax,
+    answers: answersOf(admission.json),
+  }
+  try {
+    return new RequestAccount(request, await reserve(edge, tenant, size, headers))
+  } catch (error) {
+    edge.counters.count('requestsRefused')
+    waitUntil(flushLater(edge))
+    throw error
+  }
+}
+
+function answersOf(json: Readonly<Record<string, unknown>>): number {
+  const asked = [json['n'], json['best_of']].map((value) => (Number.isSafeInteger(value) ? Number(value) : 1))
+  return Math.min(ANSWERS_MAX, Math.max(1, ...asked))
+}
