@@ -1,7 +1,7 @@
 /** One choice of a generation while it runs in the engine: its text, its stop strings, and when it speaks. */
 import type { EngineHost } from './engine-options.ts'
 import type { TokenSink } from './engine.ts'
-import type { Sequence } from './engine/sequence.ts'
+import type { TokenSequence } from './engine/token-sequence.ts'
 import { answerText } from './model/decode.ts'
 import { isCurrent } from './wire/engine-version.ts'
 import type { GenerationRequest } from './wire/generation-request.ts'
@@ -87,7 +87,7 @@ export class ChoiceRun implements TokenSink {
     this.host.transfers.end(this.id)
   }
 
-  onToken(sequence: Sequence): void {
+  onToken(sequence: TokenSequence): void {
     const isFirst = sequence.outputTokens === 1
     this.completionTokens++
     this.cachedTokens = sequence.cachedTokens

@@ -134,8 +134,8 @@ class EngineServer implements RunningEngine, EngineHost {
   }
 
   residency(): EngineResidency {
-    const { pool, dram } = this.engine.core.space
-    return { gpu: pool.residentHashes().map(String), cpu: dram.residentHashes().map(String) }
+    const { pool, lower } = this.engine.core.space
+    return { gpu: pool.residentHashes().map(String), cpu: lower.residentHashes().map(String) }
   }
 
   crash(): void {

@@ -5,7 +5,7 @@
 import type { EngineOptions } from './engine-options.ts'
 import { EngineCore, type StepResult } from './engine/engine-core.ts'
 import type { KvEvent } from './engine/kv-event.ts'
-import type { EngineRequest, Sequence } from './engine/sequence.ts'
+import type { EngineRequest, TokenSequence } from './engine/token-sequence.ts'
 import { isCurrent } from './wire/engine-version.ts'
 import { EngineHistograms } from './wire/metrics.ts'
 
@@ -16,13 +16,13 @@ const STEPS_PER_TURN_MAX = 16
 
 /** Who asked: called once for each token, in order. */
 export interface TokenSink {
-  onToken(sequence: Sequence): void
+  onToken(sequence: TokenSequence): void
 }
 
 export interface EngineListeners {
   onEvents(events: readonly KvEvent[]): void
   /** The KV of a decode leg is here: its prefill engine can let go. */
-  onLoaded(sequence: Sequence): void
+  onLoaded(sequence: TokenSequence): void
 }
 
 export class Engine {
@@ -129,7 +129,7 @@ export class Engine {
     }
   }
 
-  private record(sequence: Sequence): void {
+  private record(sequence: TokenSequence): void {
     const endMs = this.stepEndMs
     if (sequence.outputTokens === 1) {
       this.histograms.timeToFirstToken.record((endMs - sequence.arrivalMs) / 1000)

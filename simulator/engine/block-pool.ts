@@ -3,21 +3,22 @@
  * free queue is an LRU list out of which cached blocks can still be hit. Several blocks may hold the same hash; each
  * store and each eviction is one event. Block 0 is the null block and never leaves; here it is also the list's head.
  */
-import type { BlockHashes } from './block-hash.ts'
-import type { KvEvent } from './kv-event.ts'
+import { TIERS } from '../../core/tiers.ts'
+import type { Hashes } from './kv-log.ts'
 
+const GPU = TIERS[0].number
 const UNHASHED = -1
 /** No block: the null block is never cached, so its number can say so. */
 export const NO_BLOCK = 0
 
 /** The pool of one engine. Block numbers are 1 to `usable`. */
-export class BlockPool {
+export class BlockPool<H> {
   readonly usable: number
   private readonly next: Int32Array
   private readonly previous: Int32Array
   private readonly references: Int32Array
   private readonly keys: Float64Array
-  private readonly hashes: bigint[]
+  private readonly hashes: (H | undefined)[]
   /** The next block with the same hash, in the order in which they were stored. */
   private readonly twin: Int32Array
   private readonly byKey = new Map<number, number>()
@@ -32,7 +33,7 @@ export class BlockPool {
     this.previous = new Int32Array(size).map((_, block) => (block === 0 ? usable : block - 1))
     this.references = new Int32Array(size)
     this.keys = new Float64Array(size).fill(UNHASHED)
-    this.hashes = Array.from({ length: size }, () => 0n)
+    this.hashes = Array.from({ length: size })
     this.twin = new Int32Array(size)
     this.freeBlocks = usable
   }
@@ -58,13 +59,14 @@ export class BlockPool {
   }
 
   /** Takes `count` blocks from the front of the queue, evicting what they hold. The caller has checked `free`. */
-  take(count: number, into: number[], events: KvEvent[]): void {
+  take(count: number, into: number[], log: { removed(hash: H, tier: number): void }): void {
     if (count > this.freeBlocks) throw new Error('the pool has too few free blocks')
     for (let i = 0; i < count; i++) {
       const block = this.next[0] ?? NO_BLOCK
       this.unlink(block)
       if (this.keys[block] !== UNHASHED) {
-        events.push({ kind: 'removed', hash: this.hashes[block] ?? 0n, medium: 'GPU' })
+        const hash = this.hashes[block]
+        if (hash !== undefined) log.removed(hash, GPU)
         this.forget(block)
       }
       this.references[block] = 1
@@ -73,7 +75,7 @@ export class BlockPool {
   }
 
   /** Caches a full block, which the caller holds, under hash number `index` of `hashes`. */
-  register(block: number, hashes: BlockHashes, index: number): void {
+  register(block: number, hashes: Hashes<H>, index: number): void {
     const key = hashes.key(index)
     this.keys[block] = key
     this.hashes[block] = hashes.value(index)
@@ -118,10 +120,11 @@ export class BlockPool {
   }
 
   /** The hash of each cached block, one entry for each physical copy. */
-  residentHashes(): bigint[] {
-    const found: bigint[] = []
+  residentHashes(): H[] {
+    const found: H[] = []
     for (let block = 1; block <= this.usable; block++) {
-      if (this.keys[block] !== UNHASHED) found.push(this.hashes[block] ?? 0n)
+      const hash = this.hashes[block]
+      if (this.keys[block] !== UNHASHED && hash !== undefined) found.push(hash)
     }
     return found
   }

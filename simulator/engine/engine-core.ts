@@ -1,250 +1,33 @@
-/**
- * The engine's scheduler: continuous batching, FIFO admission, chunked prefill mixed with decode. It has no clock:
- * `startStep` forms a batch and says how long it takes, `finishStep` at that time gives its tokens and events. Blocks
- * are cached when their step is scheduled, so an equal prompt in the same step already hits them (vLLM V1).
- */
-import { planAdmission } from './admission.ts'
-import { zeroCounters, type EngineCounters } from './counters.ts'
+/** One engine of real tokens, driven by whoever has the clock: the scheduler with KV events for real wires. */
+import { EventLog } from './event-log.ts'
 import type { KvEvent } from './kv-event.ts'
-import { KvSpace } from './kv-space.ts'
-import { LeaseTable } from './lease-table.ts'
-import { LoadQueue } from './load-queue.ts'
-import { contextTokensMax, type EngineProfile } from './profile.ts'
-import { Sequence, type EngineRequest } from './sequence.ts'
-import { addWork, emptyWork, stepMs, type StepWork } from './step-law.ts'
-
-/** Requests in one engine: vLLM's limit is off by default, a simulator's memory is not endless. */
-export const REQUESTS_MAX = 8192
+import type { EngineProfile } from './profile.ts'
+import { Scheduler } from './scheduler.ts'
+import { TokenSequence, type EngineRequest } from './token-sequence.ts'
 
 export interface StepResult {
   /** Sequences that got a token: `lastToken`, and `finish` when it was their last. */
-  readonly outputs: readonly Sequence[]
+  readonly outputs: readonly TokenSequence[]
   readonly events: readonly KvEvent[]
 }
 
-/** One engine, driven by whoever has the clock. */
-export class EngineCore {
-  readonly profile: EngineProfile
-  readonly speed: number
-  readonly counters: EngineCounters = zeroCounters()
-  readonly space: KvSpace
-  readonly leases = new LeaseTable()
-  private readonly contextTokensMax: number
-  private readonly byId = new Map<string, Sequence>()
-  private readonly waiting: Sequence[] = []
-  private readonly running: Sequence[] = []
-  private readonly loads: LoadQueue
-  private batch: Sequence[] = []
-  private loaded: Sequence[] = []
+export class EngineCore extends Scheduler<bigint, TokenSequence> {
+  private readonly events: EventLog
 
   constructor(profile: EngineProfile, speed = 1, reusesUnhashedFirst = true) {
-    this.profile = profile
-    this.speed = speed
-    this.space = new KvSpace(profile, reusesUnhashedFirst)
-    this.loads = new LoadQueue(profile, speed)
-    this.contextTokensMax = contextTokensMax(profile)
-  }
-
-  get runningRequests(): number {
-    return this.running.length
-  }
-
-  /** Requests that wait for space, for a load, or for their turn. */
-  get waitingRequests(): number {
-    return this.waiting.length
-  }
-
-  get loadingRequests(): number {
-    return this.loads.size
-  }
-
-  get kvUsage(): number {
-    return 1 - this.space.pool.free / this.space.pool.usable
+    if (profile.lowerTiers.length > 0) throw new Error('real wires have no events for tiers behind DRAM')
+    const events = new EventLog(profile.blockTokens)
+    super(profile, speed, reusesUnhashedFirst, events)
+    this.events = events
   }
 
   /** Queues a request; false when the engine is full or the id is in use. */
   submit(request: EngineRequest, nowMs: number): boolean {
-    if (this.byId.size >= REQUESTS_MAX || this.byId.has(request.id)) return false
-    const sequence = new Sequence(request, this.profile.blockTokens, nowMs)
-    this.byId.set(request.id, sequence)
-    this.waiting.push(sequence)
-    return true
-  }
-
-  /** Ends a request whose client left, or has enough; its blocks are free at once and stay cached. */
-  cancel(id: string, reason: 'abort' | 'stop' = 'abort'): boolean {
-    const sequence = this.byId.get(id)
-    if (sequence === undefined) return false
-    this.counters.finished[reason]++
-    this.remove(sequence)
-    this.space.release(sequence)
-    return true
-  }
-
-  /** Forms the next batch. Null when nothing can run; then `wakeMs` says when to ask again. */
-  startStep(nowMs: number): { readonly durationMs: number } | null {
-    for (const blocks of this.leases.expire(nowMs)) this.space.pool.release(blocks)
-    this.endLoads(nowMs)
-    const work = emptyWork()
-    this.batch = []
-    let budget = this.profile.batchTokensMax
-    let hasPreempted = false
-    for (let i = 0; i < this.running.length && budget > 0; i++) {
-      const sequence = this.running[i]
-      if (sequence === undefined) break
-      const tokens = Math.min(sequence.length - sequence.computed, budget)
-      while (!this.space.allocate(sequence, sequence.computed + tokens)) {
-        hasPreempted = true
-        this.preemptNewest()
-        if (sequence.state !== 'running') break
-      }
-      if (sequence.state !== 'running') break
-      addWork(work, tokens, sequence.computed, false)
-      this.schedule(sequence, tokens)
-      budget -= tokens
-    }
-    if (!hasPreempted || this.batch.length === 0) this.admit(budget, work, nowMs)
-    if (this.batch.length === 0) return null
-    this.counters.steps++
-    return { durationMs: stepMs(this.profile, work) / this.speed }
+    return this.enqueue(new TokenSequence(request, this.profile.blockTokens, nowMs))
   }
 
   /** The step of `startStep` is over: its tokens, and every event since the last one. */
   finishStep(nowMs: number): StepResult {
-    const outputs: Sequence[] = []
-    for (const sequence of this.batch) {
-      if (sequence.state === 'finished') continue
-      this.space.offload(sequence)
-      if (sequence.computed < sequence.length) continue
-      this.sample(sequence, nowMs)
-      outputs.push(sequence)
-    }
-    this.batch = []
-    return { outputs, events: this.space.drainEvents() }
-  }
-
-  /** When something changes without a step: a load or a lease ends. Null when nothing is pending. */
-  wakeMs(): number | null {
-    const endsMs = [this.leases.nextEndMs, this.loads.nextEndMs].filter((ms) => ms !== null)
-    return endsMs.length === 0 ? null : Math.min(...endsMs)
-  }
-
-  /** Decode legs whose KV has arrived since the last call: their prefill engines can let go. */
-  drainLoaded(): readonly Sequence[] {
-    const loaded = this.loaded
-    if (loaded.length > 0) this.loaded = []
-    return loaded
-  }
-
-  /** A decode engine has read what lease `id` holds. */
-  endLease(id: string): void {
-    const blocks = this.leases.end(id)
-    if (blocks !== null) this.space.pool.release(blocks)
-  }
-
-  /** First come, first served; but who already holds blocks never waits behind one who finds no space. */
-  private admit(budgetTokens: number, work: StepWork, nowMs: number): void {
-    let budget = budgetTokens
-    let isBlocked = false
-    for (let i = 0; i < this.waiting.length && budget > 0;) {
-      const sequence = this.waiting[i]
-      if (sequence === undefined || this.running.length >= this.profile.sequencesMax) return
-      const place = this.place(sequence, isBlocked, nowMs)
-      const tokens = Math.min(sequence.length - sequence.computed, budget)
-      if (place !== 'ready' || !this.space.allocate(sequence, sequence.computed + tokens)) {
-        isBlocked ||= place !== 'loading'
-        i++
-        continue
-      }
-      this.waiting.splice(i, 1)
-      sequence.state = 'running'
-      this.running.push(sequence)
-      addWork(work, tokens, sequence.computed, true)
-      this.schedule(sequence, tokens)
-      budget -= tokens
-    }
-  }
-
-  private place(sequence: Sequence, isBlocked: boolean, nowMs: number): 'ready' | 'loading' | 'blocked' {
-    if (sequence.state === 'loading') return 'loading'
-    if (sequence.isPrepared) return 'ready'
-    if (isBlocked || !this.prepare(sequence, nowMs)) return 'blocked'
-    if (sequence.loadSource === null) return 'ready'
-    this.space.allocate(sequence, sequence.computed + sequence.loadedTokens)
-    this.loads.start(sequence, sequence.loadSource, nowMs)
-    return 'loading'
-  }
-
-  /** Finds what is cached and pins it, if the whole prompt and one block more fit beside what others still need. */
-  private prepare(sequence: Sequence, nowMs: number): boolean {
-    const match = this.space.match(sequence)
-    const needed = this.space.blocksFor(sequence.length) - match.gpuBlocks.length
-    const spare = this.running.length + this.loads.size > 0 ? 1 : 0
-    if (needed + spare + this.reservedBlocks() > this.space.freeBehind(match)) return false
-    this.space.pin(sequence, match)
-    sequence.isPrepared = true
-    planAdmission(sequence, match, this.profile, this.counters, nowMs)
-    return true
-  }
-
-  /** Loaded blocks become cached; their requests keep their place in the queue. */
-  private endLoads(nowMs: number): void {
-    for (const sequence of this.loads.takeEnded(nowMs)) {
-      const tokens = sequence.computed + sequence.loadedTokens
-      this.space.cache(sequence, tokens)
-      // A whole prompt that was loaded computes its last token again, for the logits.
-      sequence.computed = Math.min(tokens, sequence.length - 1)
-      sequence.state = 'waiting'
-      if (sequence.loadSource === 'remote') this.loaded.push(sequence)
-      sequence.loadSource = null
-    }
-  }
-
-  private schedule(sequence: Sequence, tokens: number): void {
-    sequence.scheduled = tokens
-    sequence.computed += tokens
-    this.space.cache(sequence, sequence.computed)
-    this.batch.push(sequence)
-  }
-
-  private sample(sequence: Sequence, nowMs: number): void {
-    const { request } = sequence
-    this.counters.generatedTokens++
-    const finish = sequence.sample(this.contextTokensMax, nowMs)
-    if (finish === null) return
-    this.counters.finished[finish]++
-    this.remove(sequence)
-    if (request.isProducer) this.leases.grant(request.id, sequence.blocks, request.seed, nowMs)
-    else this.space.release(sequence)
-  }
-
-  private preemptNewest(): void {
-    const sequence = this.running.pop()
-    if (sequence === undefined) return
-    const at = this.batch.indexOf(sequence)
-    if (at >= 0) this.batch.splice(at, 1)
-    this.counters.preemptions++
-    sequence.preemptions++
-    sequence.state = 'waiting'
-    sequence.computed = 0
-    sequence.isPrepared = false
-    this.space.release(sequence)
-    this.waiting.unshift(sequence)
-  }
-
-  /** Blocks that prompts in progress still need: chunks are allocated one by one. */
-  private reservedBlocks(): number {
-    let blocks = 0
-    for (const sequence of this.running) blocks += this.space.missingBlocks(sequence)
-    for (const sequence of this.waiting) if (sequence.isPrepared) blocks += this.space.missingBlocks(sequence)
-    return blocks
-  }
-
-  private remove(sequence: Sequence): void {
-    const list = sequence.state === 'running' ? this.running : this.waiting
-    list.splice(list.indexOf(sequence), 1)
-    this.loads.delete(sequence)
-    sequence.state = 'finished'
-    this.byId.delete(sequence.request.id)
+    return { outputs: this.endStep(nowMs), events: this.events.drain() }
   }
 }

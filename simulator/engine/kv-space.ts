@@ -1,27 +1,27 @@
-/** The KV space of one engine: pool and DRAM tier, what a sequence holds of them, and the events that this causes. */
+/** The KV space of one engine: pool and lower tiers, what a sequence holds of them, and what is told of it. */
 import { BlockPool, NO_BLOCK } from './block-pool.ts'
-import { DramTier } from './dram-tier.ts'
-import type { KvEvent } from './kv-event.ts'
+import type { KvLog } from './kv-log.ts'
+import { LowerTiers } from './lower-tiers.ts'
 import { usableBlocks, type EngineProfile } from './profile.ts'
 import type { Sequence } from './sequence.ts'
 
 /** What of a prompt is already there. */
 export interface PrefixMatch {
   readonly gpuBlocks: readonly number[]
-  /** Blocks behind those that lie in DRAM. */
-  readonly dramBlocks: number
+  /** Blocks behind those, by lower tier. */
+  readonly tierBlocks: readonly number[]
 }
 
-/** Events gather here in order until `drainEvents`. */
-export class KvSpace {
-  readonly pool: BlockPool
-  readonly dram: DramTier
+export class KvSpace<H, S extends Sequence<H>> {
+  readonly pool: BlockPool<H>
+  readonly lower: LowerTiers<H>
+  readonly log: KvLog<H, S>
   private readonly blockTokens: number
-  private events: KvEvent[] = []
 
-  constructor(profile: EngineProfile, reusesUnhashedFirst: boolean) {
+  constructor(profile: EngineProfile, reusesUnhashedFirst: boolean, log: KvLog<H, S>) {
     this.pool = new BlockPool(usableBlocks(profile), reusesUnhashedFirst)
-    this.dram = new DramTier(Math.floor(profile.cpuKvTokens / profile.blockTokens))
+    this.lower = new LowerTiers(profile)
+    this.log = log
     this.blockTokens = profile.blockTokens
   }
 
@@ -30,14 +30,22 @@ export class KvSpace {
   }
 
   /** Blocks that the sequence still lacks for the tokens it has. */
-  missingBlocks(sequence: Sequence): number {
+  missingBlocks(sequence: S): number {
     return Math.max(this.blocksFor(sequence.length) - sequence.blocks.length, 0)
   }
 
+  /** Blocks that prompts in progress still need: chunks are allocated one by one. */
+  reservedBlocks(running: readonly S[], waiting: readonly S[]): number {
+    let blocks = 0
+    for (const sequence of running) blocks += this.missingBlocks(sequence)
+    for (const sequence of waiting) if (sequence.isPrepared) blocks += this.missingBlocks(sequence)
+    return blocks
+  }
+
   /** The longest cached prefix, short of the last token: the engine needs its logits. */
-  match(sequence: Sequence): PrefixMatch {
+  match(sequence: S): PrefixMatch {
     const { hashes } = sequence
-    hashes.extend(sequence.tokens, sequence.length)
+    sequence.extendHashes(sequence.length)
     const limit = Math.floor((sequence.length - 1) / this.blockTokens)
     const gpuBlocks: number[] = []
     while (gpuBlocks.length < limit) {
@@ -45,9 +53,13 @@ export class KvSpace {
       if (block === NO_BLOCK) break
       gpuBlocks.push(block)
     }
-    let end = gpuBlocks.length
-    while (end < limit && this.dram.has(hashes.key(end))) end++
-    return { gpuBlocks, dramBlocks: end - gpuBlocks.length }
+    const tierBlocks = this.lower.tiers.map(() => 0)
+    for (let end = gpuBlocks.length; end < limit && tierBlocks.length > 0; end++) {
+      const tier = this.lower.find(hashes.key(end))
+      if (tier < 0) break
+      tierBlocks[tier] = (tierBlocks[tier] ?? 0) + 1
+    }
+    return { gpuBlocks, tierBlocks }
   }
 
   /** Free blocks that would be left for new data once the match is pinned. */
@@ -58,46 +70,46 @@ export class KvSpace {
   }
 
   /** Pins the GPU part of a match as the start of the sequence. */
-  pin(sequence: Sequence, match: PrefixMatch): void {
+  pin(sequence: S, match: PrefixMatch): void {
     for (const block of match.gpuBlocks) this.pool.touch(block)
     sequence.blocks = [...match.gpuBlocks]
     sequence.cachedBlocks = match.gpuBlocks.length
     if (sequence.request.isReportFull && match.gpuBlocks.length > 0) {
-      this.announce(sequence, 0, match.gpuBlocks.length, null)
+      this.log.stored(sequence, 0, match.gpuBlocks.length, null)
     }
   }
 
   /** Makes room for the first `tokens` tokens of the sequence; false, and nothing done, when the pool is exhausted. */
-  allocate(sequence: Sequence, tokens: number): boolean {
+  allocate(sequence: S, tokens: number): boolean {
     const missing = this.blocksFor(tokens) - sequence.blocks.length
     if (missing <= 0) return true
     if (missing > this.pool.free) return false
-    this.pool.take(missing, sequence.blocks, this.events)
+    this.pool.take(missing, sequence.blocks, this.log)
     return true
   }
 
   /** Caches the full blocks of the first `tokens` tokens under their hashes. */
-  cache(sequence: Sequence, tokens: number): void {
+  cache(sequence: S, tokens: number): void {
     const full = Math.floor(tokens / this.blockTokens)
     const from = sequence.cachedBlocks
     if (full <= from) return
-    sequence.hashes.extend(sequence.tokens, full * this.blockTokens)
+    sequence.extendHashes(full * this.blockTokens)
     for (let i = from; i < full; i++) {
       this.pool.register(sequence.blocks[i] ?? NO_BLOCK, sequence.hashes, i)
     }
     sequence.cachedBlocks = full
-    this.announce(sequence, from, full, sequence.request.sessionId)
+    this.log.stored(sequence, from, full, sequence.request.sessionId)
   }
 
-  /** Copies the computed prompt blocks to DRAM; generated tokens stay on the GPU (`offload_prompt_only`). */
-  offload(sequence: Sequence): void {
+  /** Copies the computed prompt blocks to the nearest lower tier; generated tokens stay on the GPU (`offload_prompt_only`). */
+  offload(sequence: S): void {
     const end = Math.min(sequence.cachedBlocks, Math.floor(sequence.promptTokens / this.blockTokens))
-    for (let i = sequence.offloadedBlocks; i < end; i++) this.dram.store(sequence.hashes, i, this.events)
+    for (let i = sequence.offloadedBlocks; i < end; i++) this.lower.store(sequence.hashes, i, this.log)
     sequence.offloadedBlocks = Math.max(sequence.offloadedBlocks, end)
   }
 
   /** Lets go of everything the sequence holds. */
-  release(sequence: Sequence): void {
+  release(sequence: S): void {
     this.pool.release(sequence.blocks)
     sequence.blocks = []
     sequence.cachedBlocks = 0
@@ -106,26 +118,7 @@ export class KvSpace {
   /** Resets the GPU prefix cache; the event leaves with the next step's batch, as vLLM's does. */
   reset(): boolean {
     if (!this.pool.reset()) return false
-    this.events.push({ kind: 'cleared' })
+    this.log.cleared()
     return true
-  }
-
-  drainEvents(): KvEvent[] {
-    const events = this.events
-    if (events.length > 0) this.events = []
-    return events
-  }
-
-  private announce(sequence: Sequence, from: number, end: number, sessionId: string | null): void {
-    const { hashes, tokens, request } = sequence
-    this.events.push({
-      kind: 'stored',
-      hashes: Array.from({ length: end - from }, (_, i) => hashes.value(from + i)),
-      parent: from === 0 ? null : hashes.value(from - 1),
-      tokens: tokens.slice(from * this.blockTokens, end * this.blockTokens),
-      blockTokens: this.blockTokens,
-      salt: request.salt,
-      sessionId,
-    })
   }
 }

@@ -1,46 +1,70 @@
-/** Sequences whose KV is on its way from DRAM or from another engine. */
-import { loadDurationMs } from './admission.ts'
+/** Sequences whose KV is on its way from lower tiers or from another engine, over one shared channel each. */
+import type { LowerTier } from './lower-tiers.ts'
 import type { EngineProfile } from './profile.ts'
-import type { LoadSource, Sequence } from './sequence.ts'
+import type { Sequence } from './sequence.ts'
+import { SharedChannel } from './shared-channel.ts'
 
-/** Loads run side by side, each at the full bandwidth of its source. */
-export class LoadQueue {
-  private readonly profile: EngineProfile
-  private readonly speed: number
-  private readonly sequences = new Set<Sequence>()
+export class LoadQueue<S extends Sequence<unknown>> {
+  private readonly bytesPerToken: number
+  private readonly tiers: readonly SharedChannel<S>[]
+  private readonly remote: SharedChannel<S>
+  /** Parts still to come, by sequence, in the order in which loads started. */
+  private readonly parts = new Map<S, number>()
 
-  constructor(profile: EngineProfile, speed: number) {
-    this.profile = profile
-    this.speed = speed
+  constructor(profile: EngineProfile, tiers: readonly LowerTier[], speed: number) {
+    const scale = ({ floorMs, bytesPerMs }: { floorMs: number; bytesPerMs: number }) => ({
+      floorMs: floorMs / speed,
+      bytesPerMs: bytesPerMs * speed,
+    })
+    this.bytesPerToken = profile.kvBytesPerToken
+    this.tiers = tiers.map(({ cost }) => new SharedChannel<S>(scale(cost)))
+    this.remote = new SharedChannel<S>(scale(profile.transfer))
   }
 
   get size(): number {
-    return this.sequences.size
+    return this.parts.size
   }
 
   get nextEndMs(): number | null {
-    let earliest: number | null = null
-    for (const { loadEndMs } of this.sequences) {
-      if (earliest === null || loadEndMs < earliest) earliest = loadEndMs
-    }
-    return earliest
+    if (this.parts.size === 0) return null
+    const endsMs = [this.remote, ...this.tiers].flatMap((channel) => channel.nextEndMs() ?? [])
+    return endsMs.length === 0 ? null : Math.min(...endsMs)
   }
 
-  start(sequence: Sequence, source: LoadSource, nowMs: number): void {
+  start(sequence: S, nowMs: number): void {
     sequence.state = 'loading'
-    sequence.loadEndMs = nowMs + loadDurationMs(this.profile, source, sequence.loadedTokens) / this.speed
-    this.sequences.add(sequence)
+    if (sequence.loadSource === 'remote') {
+      this.remote.start(sequence, sequence.loadedTokens * this.bytesPerToken, nowMs)
+      this.parts.set(sequence, 1)
+      return
+    }
+    let parts = 0
+    for (const [tier, tokens] of sequence.tierTokens.entries()) {
+      if (tokens === 0) continue
+      this.tiers[tier]?.start(sequence, tokens * this.bytesPerToken, nowMs, sequence.loadStallMs)
+      parts++
+    }
+    this.parts.set(sequence, parts)
   }
 
-  delete(sequence: Sequence): void {
-    this.sequences.delete(sequence)
+  delete(sequence: S): void {
+    if (!this.parts.delete(sequence)) return
+    for (const channel of [this.remote, ...this.tiers]) channel.delete(sequence)
   }
 
-  /** Takes out what has arrived, in the order in which it was started. */
-  takeEnded(nowMs: number): Sequence[] {
-    if (this.sequences.size === 0) return []
-    const ended = [...this.sequences].filter(({ loadEndMs }) => loadEndMs <= nowMs)
-    for (const sequence of ended) this.sequences.delete(sequence)
+  /** Takes out what has arrived. */
+  takeEnded(nowMs: number): S[] {
+    if (this.parts.size === 0) return []
+    const ended: S[] = []
+    for (const channel of [this.remote, ...this.tiers]) {
+      for (const sequence of channel.takeEnded(nowMs)) {
+        const left = (this.parts.get(sequence) ?? 1) - 1
+        this.parts.set(sequence, left)
+        if (left > 0) continue
+        this.parts.delete(sequence)
+        ended.push(sequence)
+      }
+    }
     return ended
   }
 }

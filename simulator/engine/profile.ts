@@ -27,6 +27,18 @@ export const engineProfileSchema = z.object({
     .default(2_458_624)
     .describe('DRAM tier; 0 means none'),
   cpuBytesPerMs: z.number().positive().default(50e6),
+  lowerTiers: z
+    .array(
+      z.strictObject({
+        name: z.enum(['disk', 'remote']),
+        kvTokens: z.int().positive().max(1_000_000_000),
+        floorMs: z.number().nonnegative(),
+        bytesPerMs: z.number().positive(),
+      }),
+    )
+    .max(2)
+    .default([])
+    .describe('Tiers behind DRAM, in virtual time only: real wires have no events for them'),
   kvBytesPerToken: z.number().positive().default(262_144),
   batchTokensMax: z
     .int()

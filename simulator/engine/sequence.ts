@@ -1,7 +1,5 @@
-/** One request inside the engine: what was asked, how far it is, and which blocks it holds. */
-import { answerToken } from '../model/answer.ts'
-import { IM_END } from '../model/vocabulary.ts'
-import { BlockHashes } from './block-hash.ts'
+/** One request inside the engine: how far it is, and which blocks it holds. What its tokens are is its subclass's. */
+import type { Hashes } from './kv-log.ts'
 
 /** KV that lies ready on another engine for this prompt. */
 export interface RemoteKv {
@@ -9,15 +7,12 @@ export interface RemoteKv {
   readonly cachedTokens: number
 }
 
-export interface EngineRequest {
+/** What the scheduler must know of a request. */
+export interface SequenceRequest {
   readonly id: string
-  readonly prompt: Uint32Array
   readonly maxTokens: number
-  readonly minTokens: number
-  readonly ignoreEos: boolean
   /** Decides the words of the answer. */
   readonly seed: number
-  readonly salt: string | null
   readonly sessionId: string | null
   /** Announce reused blocks again (`kv_cache_report_mode: full`). */
   readonly isReportFull: boolean
@@ -30,80 +25,84 @@ export interface EngineRequest {
 export type FinishReason = 'stop' | 'length'
 export type SequenceState = 'waiting' | 'loading' | 'running' | 'finished'
 /** Where KV comes from that the engine loads instead of computing. */
-export type LoadSource = 'dram' | 'remote'
+export type LoadSource = 'tiers' | 'remote'
 
-/** Mutable by the engine only; readers of a step's outputs use `lastToken`, `outputTokens` and `finish`. */
-export class Sequence {
-  readonly request: EngineRequest
+/** Mutable by the engine only; readers of a step's outputs use `outputTokens` and `finish`. */
+export abstract class Sequence<H> {
+  abstract readonly request: SequenceRequest
+  abstract readonly hashes: Hashes<H>
   readonly promptTokens: number
   readonly arrivalMs: number
-  readonly hashes: BlockHashes
-  /** Prompt and answer. */
-  tokens: Uint32Array
+  /** Tokens of prompt and answer. */
   length: number
   /** Tokens whose KV is on the GPU, those of the running step included. */
   computed = 0
   blocks: number[] = []
   /** Leading blocks that are cached under their hash. */
   cachedBlocks = 0
-  /** Leading blocks that were offered to the DRAM tier. */
+  /** Leading blocks that were offered to the lower tiers. */
   offloadedBlocks = 0
   /** Prompt tokens that need no computing, known from admission on. */
   cachedTokens = 0
-  /** Of those, what came from DRAM or another engine. */
+  /** Of those, what came from a lower tier or another engine. */
   loadedTokens = 0
+  /** Of those, what comes from each lower tier. */
+  tierTokens: readonly number[] = []
   isAdmitted = false
   /** Its cached prefix is pinned. */
   isPrepared = false
   state: SequenceState = 'waiting'
   loadSource: LoadSource | null = null
-  loadEndMs = 0
   /** Tokens of the running step. */
   scheduled = 0
-  lastToken = 0
   finish: FinishReason | null = null
   admittedMs = 0
+  /** When its load ended, or when it was admitted. */
+  loadedMs = 0
   firstTokenMs = 0
   lastTokenMs = 0
   /** Between the last token and the one before it. */
   gapMs = 0
+  /** By how much a load of this sequence stalls: a fault that virtual time injects. */
+  loadStallMs = 0
   preemptions = 0
 
-  constructor(request: EngineRequest, blockTokens: number, nowMs: number) {
-    this.request = request
-    this.promptTokens = request.prompt.length
-    this.tokens = request.prompt
-    this.length = request.prompt.length
+  constructor(promptTokens: number, nowMs: number) {
+    this.promptTokens = promptTokens
+    this.length = promptTokens
     this.arrivalMs = nowMs
-    this.hashes = new BlockHashes(blockTokens, request.salt, Math.ceil(this.length / blockTokens))
   }
 
   get outputTokens(): number {
     return this.length - this.promptTokens
   }
 
+  /** Names every full block of the first `length` tokens. */
+  abstract extendHashes(length: number): void
+
+  /** Adds `tokens` tokens of the answer. */
+  abstract grow(tokens: number): void
+
+  /** Whether the last token ends the answer by itself. */
+  abstract get isEnded(): boolean
+
+  /** Back to the queue; its blocks are let go by who holds the space. */
+  preempt(): void {
+    this.preemptions++
+    this.state = 'waiting'
+    this.computed = 0
+    this.isPrepared = false
+  }
+
   /** Says the next token of the answer; the reason when it is the last. */
   sample(lengthMax: number, nowMs: number): FinishReason | null {
-    const { seed, ignoreEos, minTokens, maxTokens } = this.request
     const index = this.outputTokens
     if (index === 0) this.firstTokenMs = nowMs
     else this.gapMs = nowMs - this.lastTokenMs
     this.lastTokenMs = nowMs
-    this.append(answerToken(seed, index, !ignoreEos && index >= minTokens))
-    if (this.lastToken === IM_END) this.finish = 'stop'
-    else if (index + 1 >= maxTokens || this.length >= lengthMax) this.finish = 'length'
+    this.grow(1)
+    if (this.isEnded) this.finish = 'stop'
+    else if (index + 1 >= this.request.maxTokens || this.length >= lengthMax) this.finish = 'length'
     return this.finish
-  }
-
-  private append(token: number): void {
-    if (this.length === this.tokens.length) {
-      const spare = Math.max(16, Math.min(this.request.maxTokens, this.length))
-      const grown = new Uint32Array(this.length + spare)
-      grown.set(this.tokens)
-      this.tokens = grown
-    }
-    this.tokens[this.length] = token
-    this.length++
-    this.lastToken = token
   }
 }

@@ -2,7 +2,7 @@
 import { EngineCore } from '../../simulator/engine/engine-core.ts'
 import type { KvEvent } from '../../simulator/engine/kv-event.ts'
 import { engineProfileSchema, type EngineProfile } from '../../simulator/engine/profile.ts'
-import type { EngineRequest, Sequence } from '../../simulator/engine/sequence.ts'
+import type { EngineRequest, TokenSequence } from '../../simulator/engine/token-sequence.ts'
 
 export const SMALL: Partial<EngineProfile> = {
   blockTokens: 32,
@@ -45,7 +45,7 @@ export function range(from: number, count: number): number[] {
 export interface Run {
   readonly batches: (readonly KvEvent[])[]
   readonly durationsMs: number[]
-  readonly finished: Sequence[]
+  readonly finished: TokenSequence[]
   endMs: number
 }
 
@@ -53,7 +53,11 @@ export interface Run {
 export function drive(
   engine: EngineCore,
   nowMs = 0,
-  hooks: { onStep?: (step: number) => void; onOutput?: (sequence: Sequence) => void; stepsMax?: number } = {},
+  hooks: {
+    onStep?: (step: number) => void
+    onOutput?: (sequence: TokenSequence) => void
+    stepsMax?: number
+  } = {},
 ): Run {
   const run: Run = { batches: [], durationsMs: [], finished: [], endMs: nowMs }
   for (let steps = 0; steps < (hooks.stepsMax ?? 100_000); steps++) {

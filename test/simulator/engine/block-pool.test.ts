@@ -2,7 +2,6 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { BlockHashes } from '../../../simulator/engine/block-hash.ts'
 import { BlockPool } from '../../../simulator/engine/block-pool.ts'
-import type { KvEvent } from '../../../simulator/engine/kv-event.ts'
 
 const USABLE = 8
 /** Six one-token prompts' hashes. */
@@ -73,9 +72,9 @@ const action = fc.oneof(
 test('the pool does what a list of blocks would', () => {
   fc.assert(
     fc.property(fc.array(action, { maxLength: 80 }), (actions) => {
-      const pool = new BlockPool(USABLE)
+      const pool = new BlockPool<bigint>(USABLE)
       const naive = new NaivePool()
-      const events: KvEvent[] = []
+      const removed: bigint[] = []
       let holders: number[][] = []
       for (const step of actions) {
         if (step.kind === 'start') {
@@ -90,7 +89,7 @@ test('the pool does what a list of blocks would', () => {
           }
           const count = Math.min(step.count, pool.free)
           const taken: number[] = []
-          pool.take(count, taken, events)
+          pool.take(count, taken, { removed: (hash) => removed.push(hash) })
           expect(taken).toEqual(naive.take(count))
           holders.push([...blocks, ...taken])
         } else if (step.kind === 'register') {
@@ -117,7 +116,6 @@ test('the pool does what a list of blocks would', () => {
           expect(pool.find(HASHES[hash]!.key(0))).toBe(naive.find(hash))
         }
       }
-      const removed = events.map((event) => (event.kind === 'removed' ? event.hash : null))
       expect(removed).toEqual(naive.removed.map((hash) => HASHES[hash]!.value(0)))
       const resident = [...naive.hash.values()].map((hash) => HASHES[hash]!.value(0))
       expect(pool.residentHashes().toSorted()).toEqual(resident.toSorted())

@@ -152,13 +152,13 @@ test('DRAM lets go of the least recently used, and says so', () => {
     engine.submit(request(range(from, 65)), 0)
     drive(engine)
   }
-  const before = engine.space.dram.residentHashes()
+  const before = engine.space.lower.residentHashes()
   engine.submit(request(range(3000, 65)), 0)
   const removed = drive(engine)
     .batches.flat()
     .flatMap((event) => (event.kind === 'removed' && event.medium === 'CPU' ? [event.hash] : []))
   expect(removed).toEqual(before.slice(0, 2))
-  expect(engine.space.dram.residentHashes()).toHaveLength(4)
+  expect(engine.space.lower.residentHashes()).toHaveLength(4)
 })
 
 test('a hand-off pins the blocks of the prefill leg until the puller is done, and for one pull', () => {
