@@ -1,0 +1,103 @@
+/** One run: a scenario's variant under one policy and seed. */
+import type { TraceRequest } from '../../cli/replay/trace.ts'
+import type { Policy } from '../policies/policy.ts'
+import { measure, type Metrics } from '../report/metrics.ts'
+import type { Outcome } from '../world/request.ts'
+import { Route } from '../world/route.ts'
+import { buildShape, buildWorkload } from './build.ts'
+import type { Scenario } from './scenario.ts'
+
+export interface RunResult {
+  readonly variant: string
+  readonly policy: string
+  readonly seed: number
+  /** Over everything that counts; by label where the scenario names some. */
+  readonly overall: Metrics
+  readonly stages: readonly { readonly name: string; readonly metrics: Metrics }[]
+  readonly labels: readonly { readonly name: string; readonly metrics: Metrics }[]
+  /** p90 TTFT of each ten seconds, by the time when requests were sent: how a run recovers. */
+  readonly timeline: readonly { readonly fromS: number; readonly requests: number; readonly p90Ms: number }[]
+  /** Requests that were played, warm-up included. */
+  readonly played: number
+}
+
+const TIMELINE_BIN_MS = 10_000
+
+export function play(
+  scenario: Scenario,
+  variant: string,
+  policy: Policy,
+  seed: number,
+  trace: readonly TraceRequest[] | null,
+): RunResult {
+  const shape = buildShape(scenario)
+  const workload = buildWorkload(scenario, seed, trace)
+  const outcomes: Outcome[] = []
+  new Route({
+    shape,
+    policy,
+    seed,
+    blockCount: workload.blockCount,
+    blockTokens: workload.blockTokens,
+    requests: workload.requests,
+    drainsStages: workload.drainsStages,
+    horizonMs: scenario.horizonS * 1000,
+    onOutcome: (outcome) => outcomes.push(outcome),
+  }).run()
+  const regionOf = (cluster: number) => shape.clusters[cluster]?.region ?? -1
+  const counted = outcomes.filter(({ request }) => request.isCounted)
+  const isHeadline = ({ request }: Outcome) =>
+    scenario.headline.length === 0 || scenario.headline.includes(request.label)
+  const labels = [...new Set(counted.map(({ request }) => request.label))].toSorted()
+  return {
+    variant,
+    policy: policy.name,
+    seed,
+    overall: measure(counted.filter(isHeadline), regionOf),
+    stages: workload.stages.flatMap(({ name, isCounted }, stage) =>
+      isCounted && workload.stages.length > 1
+        ? [
+            {
+              name,
+              metrics: measure(
+                counted.filter(({ request }) => request.stage === stage),
+                regionOf,
+              ),
+            },
+          ]
+        : [],
+    ),
+    labels:
+      labels.length < 2
+        ? []
+        : labels.map((name) => ({
+            name,
+            metrics: measure(
+              counted.filter(({ request }) => request.label === name),
+              regionOf,
+            ),
+          })),
+    timeline: timelineOf(outcomes, regionOf),
+    played: outcomes.length,
+  }
+}
+
+function timelineOf(
+  outcomes: readonly Outcome[],
+  regionOf: (cluster: number) => number,
+): RunResult['timeline'] {
+  const bins = new Map<number, Outcome[]>()
+  for (const outcome of outcomes) {
+    const bin = Math.floor(outcome.sentMs / TIMELINE_BIN_MS)
+    const list = bins.get(bin) ?? []
+    bins.set(bin, list)
+    list.push(outcome)
+  }
+  return [...bins]
+    .toSorted(([a], [b]) => a - b)
+    .map(([bin, list]) => ({
+      fromS: (bin * TIMELINE_BIN_MS) / 1000,
+      requests: list.length,
+      p90Ms: measure(list, regionOf).ttftMs.p90,
+    }))
+}

@@ -1,0 +1,55 @@
+/** A request of a simulated run, and what became of it. */
+
+export interface SimRequest {
+  /** Its number in the run, by arrival. */
+  readonly number: number
+  /** From the start of its stage. */
+  readonly arrivalMs: number
+  /** Index of the stage; stage 0 and others may be warm-up. */
+  readonly stage: number
+  /** false: warm-up, which is played and not reported. */
+  readonly isCounted: boolean
+  /** Index of the region where the caller is. */
+  readonly region: number
+  /** The conversation. */
+  readonly session: number
+  readonly tenant: number
+  /** Adapter number, or -1 for the base model. */
+  readonly adapter: number
+  readonly promptTokens: number
+  readonly outputTokens: number
+  /** Numbers of the full blocks of the prompt and, where later prompts hold the answer too, of both. */
+  readonly blocks: Int32Array
+  /** What a report may group by: `first` turns, `return` after quiet and so on. */
+  readonly label: string
+}
+
+/** Milliseconds of a TTFT by cause; they add up to it. */
+export interface TtftSplit {
+  readonly rttMs: number
+  readonly queueMs: number
+  readonly loadMs: number
+  readonly prefillMs: number
+  readonly handoffMs: number
+}
+
+export interface Outcome {
+  readonly request: SimRequest
+  /** When the caller sent it, on the run's clock. */
+  readonly sentMs: number
+  /** `served`; `broken` after its first token; `lost` before it. */
+  readonly state: 'served' | 'broken' | 'lost'
+  readonly cluster: number
+  readonly endpoint: number
+  readonly ttftMs: number
+  readonly endToEndMs: number
+  /** Between tokens, on average. */
+  readonly tpotMs: number
+  readonly split: TtftSplit
+  /** What the policy predicted for the TTFT, or null. */
+  readonly predictedMs: number | null
+  readonly gpuTokens: number
+  readonly lowerTokens: number
+  readonly attempts: number
+  readonly preemptions: number
+}
