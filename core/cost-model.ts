@@ -75,3 +75,31 @@ export function cheapestReuse(
   }
   return best
 }
+
+/**
+ * What an engine does that loads whatever it holds, as vLLM's connectors do: every part of the match is taken, also where
+ * computing it again would be cheaper. A router that priced the cheaper way would send the request into the load.
+ */
+export function wholeReuse(
+  law: PrefillLaw,
+  kvBytesPerToken: number,
+  promptTokens: number,
+  parts: readonly MatchPart[],
+): Reuse {
+  let tokens = 0
+  let loadedMs = 0
+  let tier: string | null = null
+  for (const part of parts) {
+    const taken = Math.min(part.tokens, Math.max(promptTokens - 1 - tokens, 0))
+    if (taken <= 0) break
+    tokens += taken
+    loadedMs += loadMs(part.cost, taken * kvBytesPerToken)
+    tier = part.tier
+  }
+  return {
+    reusedTokens: tokens,
+    loadMs: loadedMs,
+    prefillMs: prefillMs(law, promptTokens - tokens, tokens),
+    tier,
+  }
+}

@@ -8,6 +8,7 @@ import { consoleTable } from './report/console-table.ts'
 import { RESULT_FORMAT, type ResultFile } from './report/result-file.ts'
 import { play, type RunResult } from './scenario/play.ts'
 import { withVariant } from './scenario/scenario.ts'
+import { tuneGorgo } from './tuning.ts'
 import { readScenario, readTrace, scenarioNames } from './scenario-file.ts'
 
 interface RunFlags {
@@ -51,6 +52,7 @@ function runScenario(name: string | undefined, flags: RunFlags): void {
   const { scenario, raw, source } = file
   const policies = (flags.policies === 'all' ? scenario.policies : flags.policies.split(',')).map(
     (policy) => {
+      if (policy === 'gorgo') return null
       const found = policyByName(policy)
       if (!found) throw new Error(`no policy '${policy}'; there are ${policyNames().join(', ')}`)
       return found
@@ -74,7 +76,8 @@ function runScenario(name: string | undefined, flags: RunFlags): void {
   const runs: RunResult[] = []
   const startMs = performance.now()
   for (const variant of built) {
-    for (const policy of policies) {
+    for (const known of policies) {
+      const policy = known ?? tuneGorgo(variant.scenario, flags.firstSeed, trace)
       for (let seed = flags.firstSeed; seed < flags.firstSeed + flags.seeds; seed++) {
         bar?.update({ what: `${variant.name} ${policy.name} seed ${seed}` })
         runs.push(play(variant.scenario, variant.name, policy, seed, trace))

@@ -19,6 +19,8 @@ export interface EndpointProfile {
   readonly transfer: TierCost
   /** Pulling a cached prefix out of a peer's tier; absent: these engines cannot. */
   readonly peerPull?: TierCost | undefined
+  /** The engine loads a tier only where that beats computing; vLLM's connectors load whatever they hold. */
+  readonly loadsIfCheaper?: boolean | undefined
   /** Bringing an adapter that is not loaded into a slot. */
   readonly adapterLoadMs?: number | undefined
 }

@@ -1,5 +1,5 @@
 /** What it costs to have a prompt's KV at one endpoint: queue, space, what is loaded or pulled, what is computed. */
-import { cheapestReuse, shadowFactor, type MatchPart, type Reuse } from '../../core/cost-model.ts'
+import { cheapestReuse, shadowFactor, wholeReuse, type MatchPart, type Reuse } from '../../core/cost-model.ts'
 import { tierByNumber, TIERS } from '../../core/tiers.ts'
 import {
   adapterWaitMs,
@@ -82,7 +82,13 @@ function cheapestSource(
   sources: readonly Candidate[],
 ): { readonly reuse: Reuse; readonly source: Candidate | null } {
   const { endpoint } = candidate
-  const own = reuseOf(endpoint, size, ownParts(candidate, size))
+  const { prefill, loadsIfCheaper } = endpoint.profile
+  const own = (loadsIfCheaper ? cheapestReuse : wholeReuse)(
+    prefill,
+    size.kvBytesPerToken,
+    size.promptTokens,
+    ownParts(candidate, size),
+  )
   const { peerPull } = endpoint.profile
   let best = { reuse: own, source: null as Candidate | null }
   if (!peerPull) return best

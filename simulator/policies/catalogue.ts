@@ -74,6 +74,7 @@ export function policyNames(): readonly string[] {
     ...Object.keys(ENDPOINT_POLICIES),
     ...regions.map((name) => `${name}+…`),
     'skywalker',
+    'gorgo',
     'gorgo(w)',
     'oracle',
   ]
@@ -103,7 +104,7 @@ function withMeter(make: Make<EndpointPolicy>, region: string): Make<EndpointPol
       choose: (request, cluster) => policy.choose(request, cluster),
       sent: (request, placement) => {
         policy.sent?.(request, placement)
-        meter.sent(request, { ...placement, workMs: meter.workMs(request, placement.prefill) })
+        meter.meter(request, placement)
       },
       firstToken: (request, placement) => {
         policy.firstToken?.(request, placement)

@@ -1,64 +1,85 @@
 /**
- * The cluster agent's choice as production makes it: its bookings, its speculative entries and `selectPair`, fed with the
- * residency that its index would know.
+ * The cluster agent's choice as production makes it: its bookings, speculative entries, adapter slots, `selectPair` and the
+ * queue above the knee, fed with the residency that its index would know. What cluster-agent/cluster.ts and waiting-room.ts
+ * do around them with clocks and promises is done here on the run's clock.
  */
+import { AdmissionQueue } from '../../cluster-agent/admission/queue.ts'
+import { Room } from '../../cluster-agent/admission/room.ts'
 import type { MatchRun } from '../../cluster-agent/blocks/residency.ts'
+import { AdapterSlots } from '../../cluster-agent/routing/adapter-slots.ts'
 import { Bookings } from '../../cluster-agent/routing/bookings.ts'
-import type { Endpoint, EndpointProfile } from '../../cluster-agent/routing/endpoint.ts'
-import {
-  predictedMs,
-  selectPair,
-  type Candidate,
-  type RequestSize,
-} from '../../cluster-agent/routing/select.ts'
+import type { Candidate, RequestSize } from '../../cluster-agent/routing/candidate.ts'
+import type { Endpoint } from '../../cluster-agent/routing/endpoint.ts'
+import { gpuMs, predictedMs, selectPair, type Pair } from '../../cluster-agent/routing/select.ts'
 import { Speculation } from '../../cluster-agent/routing/speculation.ts'
-import { TIERS } from '../../core/tiers.ts'
-import { lowerTiersOf } from '../engine/lower-tiers.ts'
-import type { EngineProfile } from '../engine/profile.ts'
 import type { SimRequest } from '../world/request.ts'
 import { ENDPOINTS_MAX, TIER_COUNT } from '../world/residency.ts'
+import { agentProfile } from './agent-profile.ts'
 import { BYTES_PER_TOKEN, markersOf } from './markers.ts'
 import type { EndpointPolicy, Heartbeat, Placement, PolicyWorld } from './policy.ts'
 
-/** Weight of one hand-off in the estimate that the directories get, as in cluster-agent/cluster.ts. */
+/** As in cluster-agent/cluster.ts. */
 const HANDOFF_WEIGHT = 0.05
+const ANSWER_TOKENS_USUAL = 512
+/** Defaults of `admission` in cluster-agent/config.ts. Nothing is refused here: peers have no bound either. */
+const HOLD_MS = 500
+const UNBOUNDED = { requestsMax: 1e9, bytesMax: 1e15 }
+
+/** What the agent of one cluster keeps. */
+class ClusterBooks {
+  readonly bookings: Bookings
+  readonly speculation = new Speculation()
+  readonly queue = new AdmissionQueue(UNBOUNDED)
+  /** Held requests that may go. */
+  readonly released = new Set<string>()
+  handoffMs = 0
+
+  constructor(kvTokens: readonly number[]) {
+    this.bookings = new Bookings(kvTokens)
+  }
+}
+
+interface Priced {
+  readonly size: RequestSize
+  readonly pair: Pair
+  readonly costMs: number
+}
 
 export class IsothermAgent implements EndpointPolicy {
   private readonly world: PolicyWorld
   private readonly endpoints: readonly Endpoint[]
-  /** By cluster. */
-  private readonly bookings: readonly Bookings[]
-  private readonly speculations: readonly Speculation[]
-  private readonly handoffsMs: number[]
+  private readonly books: readonly ClusterBooks[]
+  private readonly adapters: AdapterSlots
   private readonly runs = new Int32Array(ENDPOINTS_MAX * TIER_COUNT)
+  /** What the last choice for a request was, until it is sent. */
+  private readonly chosen = new Map<number, Priced>()
 
   constructor(world: PolicyWorld) {
     this.world = world
-    const shapes = world.shape.clusters.flatMap(({ endpoints }) => endpoints)
-    this.endpoints = shapes.map(({ role, profile }, number) => ({
-      number: this.indexOf(number),
-      name: `e${number}`,
-      role,
-      version: null,
-      profile: agentProfile(profile),
-    }))
-    this.bookings = world.shape.clusters.map(
-      ({ endpoints }) => new Bookings(endpoints.map(({ profile }) => profile.kvTokens)),
-    )
-    this.speculations = world.shape.clusters.map(() => new Speculation())
-    this.handoffsMs = world.shape.clusters.map(() => 0)
+    const { clusters, adapters } = world.shape
+    this.endpoints = clusters
+      .flatMap(({ endpoints }) => endpoints)
+      .map(({ role, profile }, number) => ({
+        number,
+        name: `e${number}`,
+        role,
+        version: null,
+        profile: { ...agentProfile(profile), adapterLoadMs: adapters.loadMs },
+      }))
+    const kvTokens = this.endpoints.map(({ profile }) => profile.kvTokens)
+    this.books = clusters.map(() => new ClusterBooks(kvTokens))
+    this.adapters = new AdapterSlots()
   }
 
   choose(request: SimRequest, cluster: number): Placement | null {
-    const { world } = this
-    const numbers = world.endpointsOf[cluster] ?? []
-    const { size, candidates } = this.price(request, cluster)
-    const [best] = selectPair(candidates, size).ranked
-    if (!best) return null
-    const pair = best.candidate
+    if (!this.mayGo(request, cluster)) return null
+    const priced = this.price(request, cluster)
+    if (!priced) return null
+    this.chosen.set(request.number, priced)
+    const { pair } = priced
     return {
-      prefill: numbers[pair.prefill.endpoint.number] ?? -1,
-      decode: numbers[pair.decode.endpoint.number] ?? -1,
+      prefill: pair.prefill.endpoint.number,
+      decode: pair.decode.endpoint.number,
       predictedMs: predictedMs(pair),
       workMs: pair.loadMs + pair.prefillMs,
     }
@@ -66,98 +87,170 @@ export class IsothermAgent implements EndpointPolicy {
 
   /** The price of the best pair, shadow included. */
   lowestCostMs(request: SimRequest, cluster: number): number {
-    const { size, candidates } = this.price(request, cluster)
-    return selectPair(candidates, size).ranked[0]?.costMs ?? Infinity
+    return this.price(request, cluster)?.costMs ?? Infinity
   }
 
-  /** Load and prefill of the request at one endpoint. */
-  workMs(request: SimRequest, endpoint: number): number {
-    const cluster = this.world.clusterOf[endpoint] ?? 0
-    const { size, candidates } = this.price(request, cluster)
-    const own = candidates.filter(({ endpoint: { number } }) => number === this.indexOf(endpoint))
-    const [best] = selectPair(own, size).ranked
-    return best ? best.candidate.loadMs + best.candidate.prefillMs : 0
+  /** Books what another rule has placed, for the queues that directories are told of. */
+  meter(request: SimRequest, { prefill }: Placement): void {
+    const priced = this.price(request, this.world.clusterOf[prefill] ?? 0, prefill)
+    if (!priced) return
+    this.chosen.set(request.number, priced)
+    this.sent(request)
   }
 
-  sent(request: SimRequest, { prefill, decode, workMs, predictedMs: totalMs }: Placement): void {
-    const cluster = this.world.clusterOf[prefill] ?? 0
-    const bookings = this.bookings[cluster]
+  sent(request: SimRequest): void {
+    const priced = this.chosen.get(request.number)
+    this.chosen.delete(request.number)
+    if (!priced) return
+    const { pair, size } = priced
+    const prefill = pair.prefill.endpoint.number
+    const decode = pair.decode.endpoint.number
+    const books = this.booksOf(prefill)
     const nowMs = this.world.nowMs()
     const id = String(request.number)
-    const tokens = request.promptTokens + request.outputTokens
-    bookings?.bookPrefill(this.indexOf(prefill), id, workMs, prefill === decode ? 0 : tokens, nowMs)
-    bookings?.bookDecode(this.indexOf(decode), id, tokens, nowMs)
-    this.speculations[cluster]?.note(this.indexOf(prefill), markersOf(request, this.world.blockTokens), nowMs)
-    const handoffMs = prefill === decode ? 0 : Math.max((totalMs ?? 0) - workMs, 0)
-    const beforeMs = this.handoffsMs[cluster] ?? 0
-    this.handoffsMs[cluster] = beforeMs + (handoffMs - beforeMs) * HANDOFF_WEIGHT
+    const isSplit = prefill !== decode
+    books.bookings.bookPrefill(
+      prefill,
+      id,
+      pair.loadMs + pair.prefillMs,
+      isSplit ? size.promptTokens : 0,
+      nowMs,
+      { newTokens: size.promptTokens - pair.reusedTokens },
+    )
+    books.bookings.bookDecode(decode, id, size.promptTokens + size.answerTokens, nowMs, size.answerTokens)
+    books.speculation.note(prefill, markersOf(request, this.world.blockTokens), nowMs)
+    if (request.adapter >= 0) {
+      for (const endpoint of [prefill, decode]) this.adapters.use(endpoint, String(request.adapter))
+    }
+    books.handoffMs += ((isSplit ? pair.handoffMs + pair.stepMs : 0) - books.handoffMs) * HANDOFF_WEIGHT
   }
 
   firstToken(request: SimRequest, { prefill }: Placement): void {
-    const cluster = this.world.clusterOf[prefill] ?? 0
-    const nowMs = this.world.nowMs()
-    this.bookings[cluster]?.releasePrefill(this.indexOf(prefill), String(request.number), nowMs)
+    this.booksOf(prefill).bookings.releasePrefill(prefill, String(request.number), this.world.nowMs())
   }
 
   finished(request: SimRequest, placement: Placement): void {
     this.firstToken(request, placement)
-    const cluster = this.world.clusterOf[placement.decode] ?? 0
-    this.bookings[cluster]?.releaseDecode(this.indexOf(placement.decode), String(request.number))
+    this.booksOf(placement.decode).bookings.releaseDecode(placement.decode, String(request.number))
   }
 
   /** As cluster-agent/cluster.ts tells the directories. */
   heartbeat(cluster: number): Omit<Heartbeat, 'heardMs'> {
     const nowMs = this.world.nowMs()
-    const loads = (this.world.endpointsOf[cluster] ?? [])
-      .filter((number) => this.world.isHealthy(number))
-      .flatMap((number) => this.bookings[cluster]?.load(this.indexOf(number), nowMs) ?? [])
+    const books = this.books[cluster]
+    const loads = this.healthy(cluster)
+      .flatMap((number) => books?.bookings.load(number, nowMs) ?? [])
       .toSorted((a, b) => a.backlogMs - b.backlogMs)
+    const heldMs = loads.length === 0 ? 0 : (books?.queue.queuedMs ?? 0) / loads.length
     return {
       sentMs: nowMs,
-      backlogsMs: loads.map(({ backlogMs }) => backlogMs),
+      backlogsMs: loads.map(({ backlogMs }) => backlogMs + heldMs),
       kvPressure: loads[0]?.kvPressure ?? 0,
-      handoffMs: this.handoffsMs[cluster] ?? 0,
+      handoffMs: books?.handoffMs ?? 0,
       endpoints: loads.length,
     }
   }
 
-  private price(request: SimRequest, cluster: number): { size: RequestSize; candidates: Candidate[] } {
+  /** Whether the request may be bound to an endpoint now; if not it waits in the agent's queue. */
+  private mayGo(request: SimRequest, cluster: number): boolean {
+    const books = this.books[cluster]
+    if (!books) return true
+    const { queue, released } = books
+    const id = String(request.number)
+    const nowMs = this.world.nowMs()
+    if (released.delete(id)) return true
+    const room = this.room(cluster, nowMs)
+    if (room.endpoints === 0 || (queue.size === 0 && room.fits(request.promptTokens))) return true
+    const priced = this.price(request, cluster)
+    if (!priced) return true
+    if (!this.held.has(request.number)) {
+      this.held.add(request.number)
+      queue.offer(
+        {
+          id,
+          tenant: String(request.tenant),
+          priority: 0,
+          workMs: gpuMs(priced.pair, priced.size),
+          kvTokens: request.promptTokens,
+          bytes: request.promptTokens * BYTES_PER_TOKEN,
+          arrivedMs: nowMs,
+          deadlineMs: Infinity,
+        },
+        room.endpoints,
+        nowMs,
+      )
+    }
+    const fits = ({ kvTokens }: { kvTokens: number }) => room.endpoints === 0 || room.fits(kvTokens)
+    for (let next = queue.next(nowMs, fits); next; next = queue.next(nowMs, fits)) {
+      queue.serve(next, nowMs)
+      room.take(next.workMs, next.kvTokens)
+      released.add(next.id)
+      this.held.delete(Number(next.id))
+    }
+    return released.delete(id)
+  }
+
+  private readonly held = new Set<number>()
+
+  private room(cluster: number, nowMs: number): Room {
+    const bookings = this.books[cluster]?.bookings
+    const places = this.healthy(cluster).flatMap((number) => {
+      const endpoint = this.endpoints[number]
+      const load = bookings?.load(number, nowMs)
+      return endpoint && load ? [{ endpoint, load }] : []
+    })
+    return new Room(places, HOLD_MS)
+  }
+
+  /** `only`: the one endpoint that is asked about. */
+  private price(request: SimRequest, cluster: number, only: number | null = null): Priced | null {
     const { world, runs } = this
     const { blockTokens, shape } = world
     const nowMs = world.nowMs()
-    const numbers = world.endpointsOf[cluster] ?? []
+    const numbers = only === null ? (world.endpointsOf[cluster] ?? []) : [only]
     let mask = 0
     for (const number of numbers) mask |= 1 << number
     const limit = Math.floor(request.promptTokens / blockTokens)
     world.clusterView.advance(nowMs)
     world.clusterView.match(request.blocks, limit, mask >>> 0, runs)
-    const guesses = this.speculations[cluster]?.match(markersOf(request, blockTokens), nowMs)
+    const books = this.books[cluster]
+    const guesses = books?.speculation.match(markersOf(request, blockTokens), nowMs)
     const size: RequestSize = {
       promptTokens: request.promptTokens,
-      outputTokensMax: request.outputTokens,
+      answerTokens: Math.min(request.outputTokens, ANSWER_TOKENS_USUAL),
       kvBytesPerToken: shape.kvBytesPerToken,
       blockTokens,
       isSplittable: true,
     }
     const candidates = numbers.flatMap((number): Candidate[] => {
       const endpoint = this.endpoints[number]
-      const load = this.bookings[cluster]?.load(this.indexOf(number), nowMs)
+      const load = books?.bookings.load(number, nowMs)
       if (!endpoint || !load) return []
+      const adapter =
+        request.adapter < 0 ? {} : { adapter: this.adapters.state(number, String(request.adapter), nowMs) }
       return [
         {
           endpoint,
           load,
           runs: runsOf(runs, number),
-          speculativeTokens: (guesses?.get(endpoint.number) ?? 0) / BYTES_PER_TOKEN,
+          speculativeTokens: (guesses?.get(number) ?? 0) / BYTES_PER_TOKEN,
+          ...adapter,
           unavailable: world.isHealthy(number) ? null : 'dead',
         },
       ]
     })
-    return { size, candidates }
+    const [best] = selectPair(candidates, size).ranked
+    return best ? { size, pair: best.candidate, costMs: best.costMs } : null
   }
 
-  private indexOf(number: number): number {
-    return (this.world.endpointsOf[this.world.clusterOf[number] ?? 0] ?? []).indexOf(number)
+  private healthy(cluster: number): readonly number[] {
+    return (this.world.endpointsOf[cluster] ?? []).filter((number) => this.world.isHealthy(number))
+  }
+
+  private booksOf(endpoint: number): ClusterBooks {
+    const books = this.books[this.world.clusterOf[endpoint] ?? 0]
+    if (!books) throw new RangeError(`no endpoint ${endpoint}`)
+    return books
   }
 }
 
@@ -169,20 +262,4 @@ export function runsOf(runs: Int32Array, number: number): MatchRun[] {
     if (blocks > 0) found.push({ tier: tier + 1, blocks })
   }
   return found
-}
-
-/** What an agent that is calibrated to the engine believes of it. */
-export function agentProfile(profile: EngineProfile): EndpointProfile {
-  const lower = lowerTiersOf(profile).map(
-    ({ number, cost }) => [TIERS[number - 1]?.name ?? '', cost] as const,
-  )
-  return {
-    prefill: profile.prefill,
-    decodeStepMs: profile.decode.stepMs,
-    decodeMsPerSequence: profile.decode.msPerSequence,
-    batchTokensMax: profile.batchTokensMax,
-    kvTokens: profile.kvTokens,
-    tiers: Object.fromEntries(lower),
-    transfer: profile.transfer,
-  }
 }

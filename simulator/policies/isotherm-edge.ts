@@ -13,7 +13,7 @@ import { makePlan } from '../../worker/plan/plan.ts'
 import { predictedTtftMs } from '../../worker/plan/price.ts'
 import type { SimRequest } from '../world/request.ts'
 import { ENDPOINTS_MAX, TIER_COUNT } from '../world/residency.ts'
-import { agentProfile } from './isotherm-agent.ts'
+import { agentProfile } from './agent-profile.ts'
 import { BYTES_PER_TOKEN, markersOf } from './markers.ts'
 import type { PolicyWorld, RegionChoice, RegionPolicy } from './policy.ts'
 

@@ -28,10 +28,11 @@ export function consoleTable({ scenario, runs }: ResultFile): string {
     groups.set(key, list)
     list.push(metrics)
   }
-  for (const { variant, policy, overall, stages, labels } of runs) {
+  for (const { variant, policy, overall, stages, labels, windows } of runs) {
     const name = `${variant} ${policy}`.trim()
     add(name, overall)
     for (const stage of stages) add(`${name} ${stage.name}`, stage.metrics)
+    for (const window of windows) add(`${name} (${window.name})`, window.metrics)
     for (const label of labels) add(`${name} [${label.name}]`, label.metrics)
   }
   const rows = [

@@ -47,6 +47,7 @@ export function buildShape(scenario: Scenario): WorldShape {
       untilMs: untilS * 1000,
     })),
     stalls: world.stalls,
+    adapters: world.adapters,
   }
 }
 

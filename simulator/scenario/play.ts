@@ -15,6 +15,7 @@ export interface RunResult {
   readonly overall: Metrics
   readonly stages: readonly { readonly name: string; readonly metrics: Metrics }[]
   readonly labels: readonly { readonly name: string; readonly metrics: Metrics }[]
+  readonly windows: readonly { readonly name: string; readonly metrics: Metrics }[]
   /** p90 TTFT of each ten seconds, by the time when requests were sent: how a run recovers. */
   readonly timeline: readonly { readonly fromS: number; readonly requests: number; readonly p90Ms: number }[]
   /** Requests that were played, warm-up included. */
@@ -77,6 +78,13 @@ export function play(
               regionOf,
             ),
           })),
+    windows: scenario.windows.map(({ name, fromS, untilS }) => ({
+      name,
+      metrics: measure(
+        outcomes.filter(({ sentMs }) => sentMs >= fromS * 1000 && sentMs < untilS * 1000),
+        regionOf,
+      ),
+    })),
     timeline: timelineOf(outcomes, regionOf),
     played: outcomes.length,
   }

@@ -54,6 +54,10 @@ const worldSchema = z.strictObject({
     )
     .max(16)
     .default([]),
+  adapters: z
+    .strictObject({ slots: z.int().positive().max(1000), loadMs: z.number().nonnegative().max(600_000) })
+    .default({ slots: 8, loadMs: 200 })
+    .describe('Adapters that an engine holds, and what another one takes to come'),
   stalls: z
     .strictObject({ share: z.number().min(0).max(1), ms: z.number().nonnegative().max(600_000) })
     .default({ share: 0, ms: 0 }),
@@ -92,6 +96,17 @@ export const scenarioSchema = z.strictObject({
     .array(z.string().max(40))
     .default([])
     .describe('Labels of the requests that the table is about'),
+  windows: z
+    .array(
+      z.strictObject({
+        name: z.string().min(1).max(60),
+        fromS: z.number().nonnegative(),
+        untilS: z.number().positive(),
+      }),
+    )
+    .max(20)
+    .default([])
+    .describe('Parts of the run that are told by themselves, by when requests were sent'),
   kneeMs: z.number().positive().default(3000).describe('p90 TTFT at the knee'),
 })
 export type Scenario = z.infer<typeof scenarioSchema>

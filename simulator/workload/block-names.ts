@@ -44,6 +44,15 @@ export class BlockNames {
     return blocks
   }
 
+  /** Where each segment ends, in whole blocks. */
+  endsOf(segments: readonly Segment[]): number[] {
+    let tokens = 0
+    return segments.map((segment) => {
+      tokens += segment.tokens
+      return Math.floor(tokens / this.blockTokens)
+    })
+  }
+
   number(key: number): number {
     const known = this.numbers.get(key)
     if (known !== undefined) return known

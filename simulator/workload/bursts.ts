@@ -52,6 +52,7 @@ export function burstsWorkload(options: BurstsOptions, context: WorkloadContext)
         promptTokens: options.systemTokens + options.historyTokens,
         outputTokens: options.outputTokens,
         blocks: names.blocksOf([system, history]),
+        ends: names.endsOf([system, history]),
         label: turn > 0 ? 'active' : seen.has(tenant) ? 'return' : 'first',
       })
     }

@@ -135,6 +135,7 @@ function session(
         promptTokens,
         outputTokens,
         blocks: names.blocksOf(branch === 0 ? [...prompt, answer] : prompt),
+        ends: names.endsOf(prompt),
         label:
           kind.parallel > 1 ? 'fork' : options.classes.length > 1 ? kind.name : turn === 0 ? 'first' : 'turn',
       })

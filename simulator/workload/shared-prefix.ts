@@ -71,6 +71,7 @@ export function sharedPrefixWorkload(options: SharedPrefixOptions, context: Work
         promptTokens: user.segments.reduce((sum, { tokens }) => sum + tokens, 0),
         outputTokens: options.outputTokens,
         blocks: names.blocksOf(user.segments),
+        ends: names.endsOf(user.segments),
         label: user.turns === 0 ? 'first' : 'again',
       })
       user.turns++

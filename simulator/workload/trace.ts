@@ -28,6 +28,7 @@ export function traceWorkload(
   const parts = Math.max(Math.floor(BLOCK_TOKENS / context.blockTokens), 1)
   const lastMs = Math.max(trace.at(-1)?.timestampMs ?? 0, 1) * options.toShare
   const homes = new Map<number, number>()
+  const lasts = new Map<number, { readonly blocks: Int32Array; readonly ends: readonly number[] }>()
   const drafts: Draft[] = []
   for (const request of trace) {
     if (request.timestampMs > lastMs) continue
@@ -36,6 +37,9 @@ export function traceWorkload(
     const home = homes.get(session) ?? random.weighted(diurnalWeights(context.regions, share))
     const label = homes.has(session) ? 'turn' : 'first'
     homes.set(session, home)
+    const blocks = blocksOf(request, names, parts)
+    const ends = sharedEnds(blocks, lasts.get(session))
+    lasts.set(session, { blocks, ends })
     drafts.push({
       arrivalMs: request.timestampMs / options.speed + random.next() * options.jitterMs,
       stage: 0,
@@ -46,7 +50,8 @@ export function traceWorkload(
       adapter: -1,
       promptTokens: request.inputTokens,
       outputTokens: request.outputTokens,
-      blocks: blocksOf(request, names, parts),
+      blocks,
+      ends,
       label,
     })
   }
@@ -67,4 +72,15 @@ function blocksOf({ inputTokens, blockIds }: TraceRequest, names: BlockNames, pa
     blocks[i] = names.number((blockIds[Math.floor(i / parts)] ?? 0) * parts + (i % parts))
   }
   return blocks
+}
+
+/** The trace has no messages: where a prompt parts from the one before it in its session, a message ended. */
+function sharedEnds(
+  blocks: Int32Array,
+  last: { readonly blocks: Int32Array; readonly ends: readonly number[] } | undefined,
+): number[] {
+  if (!last) return []
+  let common = 0
+  while (common < blocks.length && blocks[common] === last.blocks[common]) common++
+  return [...last.ends.filter((end) => end < common), common]
 }

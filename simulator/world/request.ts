@@ -20,6 +20,8 @@ export interface SimRequest {
   readonly outputTokens: number
   /** Numbers of the full blocks of the prompt and, where later prompts hold the answer too, of both. */
   readonly blocks: Int32Array
+  /** Message ends that other prompts share, in whole blocks, rising: where production has markers beside its octaves. */
+  readonly ends: readonly number[]
   /** What a report may group by: `first` turns, `return` after quiet and so on. */
   readonly label: string
 }

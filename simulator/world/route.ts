@@ -175,10 +175,11 @@ export class Route implements EngineListener {
     endpoint: number,
     { isProducer = false, remote = null }: { isProducer?: boolean; remote?: BlockSequence | null },
   ): BlockSequence | null {
-    const { stalls, clusters } = this.options.shape
+    const { stalls } = this.options.shape
     const order = legOf(request, `${request.number}.${this.legs++}`, isProducer, remote)
-    const stallMs = clusters.length > 0 && this.stalls.next() < stalls.share ? stalls.ms : 0
-    return this.world.engine(endpoint).submit(order, stallMs)
+    const stallMs = stalls.share > 0 && this.stalls.next() < stalls.share ? stalls.ms : 0
+    const adapterMs = this.world.adapters.use(endpoint, request.adapter, this.world.nowMs())
+    return this.world.engine(endpoint).submit(order, adapterMs, stallMs)
   }
 
   /** The cluster answers nobody: the edge hears of it a way later. */

@@ -37,6 +37,8 @@ export interface WorldShape {
   /** Isolates of an edge in each region: each has bookings and breakers of its own. */
   readonly isolates: number
   readonly outages: readonly Outage[]
+  /** Adapters that an engine holds, and what another one takes to come. */
+  readonly adapters: { readonly slots: number; readonly loadMs: number }
   /** Loads from tiers behind DRAM that stall, and for how long. */
   readonly stalls: { readonly share: number; readonly ms: number }
 }

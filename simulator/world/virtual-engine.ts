@@ -39,11 +39,18 @@ export class VirtualEngine {
     this.scheduler = new Scheduler(profile, 1, true, log)
   }
 
-  /** Queues a request; null when the engine is full or dead. */
-  submit(request: BlockRequest, loadStallMs = 0): BlockSequence | null {
+  /** Queues a request, at once or when its adapter is loaded; null when the engine is full or dead. */
+  submit(request: BlockRequest, adapterMs: number, loadStallMs: number): BlockSequence | null {
     if (this.isDead) return null
     const sequence = new BlockSequence(request, this.clock.nowMs)
     sequence.loadStallMs = loadStallMs
+    if (adapterMs > 0) {
+      const { scheduler } = this
+      this.clock.at(this.clock.nowMs + adapterMs, () => {
+        if (scheduler === this.scheduler && scheduler.enqueue(sequence)) this.interrupt()
+      })
+      return sequence
+    }
     if (!this.scheduler.enqueue(sequence)) return null
     this.interrupt()
     return sequence

@@ -4,6 +4,7 @@
  */
 import { Breaker } from '../../worker/memory/breaker.ts'
 import type { EngineReading, Heartbeat, Policy, PolicyWorld } from '../policies/policy.ts'
+import { Adapters } from './adapters.ts'
 import { Clock } from './clock.ts'
 import { Random } from './random.ts'
 import { EngineResidency, ENDPOINTS_MAX, ResidencyLog, ResidencyView } from './residency.ts'
@@ -34,6 +35,7 @@ export class World implements PolicyWorld {
   readonly trueView: ResidencyView
   readonly region
   readonly endpoint
+  readonly adapters: Adapters
   /** By region and isolate. */
   readonly breakers: readonly (readonly Breaker[])[]
   private readonly regionViews: readonly ResidencyView[]
@@ -77,6 +79,7 @@ export class World implements PolicyWorld {
       const log = new EngineResidency(logs[cluster] ?? new ResidencyLog(), number, now)
       return new VirtualEngine(profile, this.clock, log, listener)
     })
+    this.adapters = new Adapters(endpoints.length, shape.adapters)
     this.readings = this.engines.map(() => ({ running: 0, waiting: 0, kvUsage: 0 }))
     this.heartbeats = shape.clusters.map(() => [])
     this.breakers = shape.regions.map(() => Array.from({ length: shape.isolates }, () => new Breaker()))
@@ -128,6 +131,7 @@ export class World implements PolicyWorld {
     if (isDown) this.dead.add(cluster)
     else this.dead.delete(cluster)
     for (const endpoint of this.endpointsOf[cluster] ?? []) {
+      this.adapters.clear(endpoint)
       if (isDown) this.engine(endpoint).kill()
       else this.engine(endpoint).revive()
     }
