@@ -5,7 +5,9 @@ import { lowerTiersOf } from '../engine/lower-tiers.ts'
 import type { EngineProfile } from '../engine/profile.ts'
 
 export function agentProfile(profile: EngineProfile): EndpointProfile {
-  const lower = lowerTiersOf(profile).map(({ number, cost }) => [TIERS[number - 1]?.name ?? '', cost] as const)
+  const lower = lowerTiersOf(profile).map(
+    ({ number, cost }) => [TIERS[number - 1]?.name ?? '', cost] as const,
+  )
   return {
     prefill: profile.prefill,
     decodeStepMs: profile.decode.stepMs,

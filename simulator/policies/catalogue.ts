@@ -38,7 +38,9 @@ export const ENDPOINT_POLICIES: Readonly<Record<string, Make<EndpointPolicy>>> =
 }
 
 const REGION_POLICIES: Readonly<Record<string, Make<RegionPolicy>>> = {
-  isotherm: (world) => new IsothermEdge(world),
+  // One cluster leaves an edge nothing to choose.
+  isotherm: (world) =>
+    world.shape.clusters.length > 1 ? new IsothermEdge(world) : new NearestHealthy(world),
   nearest: (world) => new NearestHealthy(world),
   random: (world) => new RandomRegion(world),
   sticky: (world) => new StickyRegion(world),

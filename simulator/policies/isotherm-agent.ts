@@ -20,9 +20,13 @@ import type { EndpointPolicy, Heartbeat, Placement, PolicyWorld } from './policy
 
 /** As in cluster-agent/cluster.ts. */
 const HANDOFF_WEIGHT = 0.05
+/** Weight of one reading of an engine's KV use, of which there is one a heartbeat. */
+const PINNED_WEIGHT = 0.1
 const ANSWER_TOKENS_USUAL = 512
 /** Defaults of `admission` in cluster-agent/config.ts. Nothing is refused here: peers have no bound either. */
 const HOLD_MS = 500
+/** How often cluster-agent/waiting-room.ts looks. */
+const LOOK_MS = 10
 const UNBOUNDED = { requestsMax: 1e9, bytesMax: 1e15 }
 
 /** What the agent of one cluster keeps. */
@@ -32,6 +36,8 @@ class ClusterBooks {
   readonly queue = new AdmissionQueue(UNBOUNDED)
   /** Held requests that may go. */
   readonly released = new Set<string>()
+  readonly held = new Set<string>()
+  lookedMs = -Infinity
   handoffMs = 0
 
   constructor(kvTokens: readonly number[]) {
@@ -69,6 +75,9 @@ export class IsothermAgent implements EndpointPolicy {
     const kvTokens = this.endpoints.map(({ profile }) => profile.kvTokens)
     this.books = clusters.map(() => new ClusterBooks(kvTokens))
     this.adapters = new AdapterSlots()
+    for (const number of this.endpoints.keys()) {
+      this.adapters.observe(number, { slots: adapters.slots, running: [] }, 0)
+    }
   }
 
   choose(request: SimRequest, cluster: number): Placement | null {
@@ -138,6 +147,7 @@ export class IsothermAgent implements EndpointPolicy {
   heartbeat(cluster: number): Omit<Heartbeat, 'heardMs'> {
     const nowMs = this.world.nowMs()
     const books = this.books[cluster]
+    for (const number of this.healthy(cluster)) this.observePinned(number, nowMs)
     const loads = this.healthy(cluster)
       .flatMap((number) => books?.bookings.load(number, nowMs) ?? [])
       .toSorted((a, b) => a.backlogMs - b.backlogMs)
@@ -151,46 +161,65 @@ export class IsothermAgent implements EndpointPolicy {
     }
   }
 
+  /** What of the booked space is really pinned: sequences share prefixes, and answers are not there yet. */
+  private observePinned(endpoint: number, nowMs: number): void {
+    const { bookings } = this.booksOf(endpoint)
+    const profile = this.endpoints[endpoint]?.profile
+    const share = this.pinnedShares[endpoint] ?? 1
+    const bookedTokens = bookings.load(endpoint, nowMs).pinnedTokens / share
+    const usedTokens = this.world.reading(endpoint).kvUsage * (profile?.kvTokens ?? 0)
+    if (bookedTokens <= 0 || usedTokens <= 0) return
+    const next = share + (Math.min(usedTokens / bookedTokens, 1) - share) * PINNED_WEIGHT
+    this.pinnedShares[endpoint] = next
+    bookings.setPinnedShare(endpoint, next)
+  }
+
+  private readonly pinnedShares: number[] = []
+
   /** Whether the request may be bound to an endpoint now; if not it waits in the agent's queue. */
   private mayGo(request: SimRequest, cluster: number): boolean {
     const books = this.books[cluster]
     if (!books) return true
-    const { queue, released } = books
+    const { queue, released, held } = books
     const id = String(request.number)
-    const nowMs = this.world.nowMs()
+    if (held.has(id)) this.look(books, cluster)
     if (released.delete(id)) return true
+    if (held.has(id)) return false
+    const nowMs = this.world.nowMs()
     const room = this.room(cluster, nowMs)
     if (room.endpoints === 0 || (queue.size === 0 && room.fits(request.promptTokens))) return true
     const priced = this.price(request, cluster)
     if (!priced) return true
-    if (!this.held.has(request.number)) {
-      this.held.add(request.number)
-      queue.offer(
-        {
-          id,
-          tenant: String(request.tenant),
-          priority: 0,
-          workMs: gpuMs(priced.pair, priced.size),
-          kvTokens: request.promptTokens,
-          bytes: request.promptTokens * BYTES_PER_TOKEN,
-          arrivedMs: nowMs,
-          deadlineMs: Infinity,
-        },
-        room.endpoints,
-        nowMs,
-      )
+    held.add(id)
+    const waiting = {
+      id,
+      tenant: String(request.tenant),
+      priority: 0,
+      workMs: gpuMs(priced.pair, priced.size),
+      kvTokens: request.promptTokens,
+      bytes: request.promptTokens * BYTES_PER_TOKEN,
+      arrivedMs: nowMs,
+      deadlineMs: Infinity,
     }
+    queue.offer(waiting, room.endpoints, nowMs)
+    return false
+  }
+
+  /** As cluster-agent/waiting-room.ts looks at those who are held, at most so often. */
+  private look(books: ClusterBooks, cluster: number): void {
+    const nowMs = this.world.nowMs()
+    if (nowMs - books.lookedMs < LOOK_MS) return
+    books.lookedMs = nowMs
+    const { queue } = books
+    const room = this.room(cluster, nowMs)
     const fits = ({ kvTokens }: { kvTokens: number }) => room.endpoints === 0 || room.fits(kvTokens)
     for (let next = queue.next(nowMs, fits); next; next = queue.next(nowMs, fits)) {
       queue.serve(next, nowMs)
       room.take(next.workMs, next.kvTokens)
-      released.add(next.id)
-      this.held.delete(Number(next.id))
+      books.released.add(next.id)
+      books.held.delete(next.id)
     }
-    return released.delete(id)
   }
-
-  private readonly held = new Set<number>()
 
   private room(cluster: number, nowMs: number): Room {
     const bookings = this.books[cluster]?.bookings

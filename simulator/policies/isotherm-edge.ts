@@ -3,7 +3,7 @@
  * bookings. What worker/survey.ts lays out from RPCs is laid out here from the simulated directory.
  */
 import { TIERS } from '../../core/tiers.ts'
-import type { ClusterConfig, Policy as TenantPolicy } from '../../protocol/edge-config.ts'
+import { policySchema, type ClusterConfig, type Policy as TenantPolicy } from '../../protocol/edge-config.ts'
 import type { ClusterKnowledge } from '../../protocol/lookup.ts'
 import type { ModelOffer } from '../../protocol/report.ts'
 import { Bookings } from '../../worker/memory/bookings.ts'
@@ -40,14 +40,7 @@ export class IsothermEdge implements RegionPolicy {
       entrances: {},
     }))
     this.offers = shape.clusters.map(({ endpoints }) => offerOf(endpoints, shape.kvBytesPerToken))
-    this.tenant = {
-      regions: [...shape.regions],
-      models: null,
-      requestsPerMinute: null,
-      attemptsMax: 3,
-      deadlineMs: 600_000,
-      routingOverride: false,
-    }
+    this.tenant = policySchema.parse({ regions: [...shape.regions] })
     this.bookings = shape.regions.map(() => Array.from({ length: shape.isolates }, () => new Bookings()))
   }
 
