@@ -155,6 +155,7 @@ export class Learner implements RequestObserver {
       ratio.learn(promptBytes, tokens.length)
       const lora = model.adapterOf === undefined ? null : model.model
       const steps = enterInSlices(index, ledger, {
+        model: model.model,
         lora,
         salt: cacheSalt,
         tokens,

@@ -3,10 +3,13 @@
  * came true of requests to the directory of the region whose edge sent them.
  */
 import type { Logger } from 'pino'
+import { residencyNibble } from '../core/tiers.ts'
 import { DELTA_INTERVAL_MS, HEARTBEAT_INTERVAL_MS } from '../protocol/report.ts'
 import type { Outcome } from '../protocol/outcome.ts'
 import type { Cluster } from './cluster.ts'
-import { DirectoryStream } from './directory-stream.ts'
+import type { DirectoryStream } from './directory-stream.ts'
+import type { ResidencyChange } from './ledger/prefix-ledger.ts'
+import { RegionReports, type MarkerChange } from './region-reports.ts'
 
 /** Changes of one interval; what is over waits for the next. */
 const CHANGES_MAX = 50_000
@@ -19,7 +22,8 @@ export interface OutcomeLog {
 
 export class Reporter implements OutcomeLog {
   readonly #cluster: Cluster
-  readonly #streams: readonly DirectoryStream[]
+  readonly #regions: readonly RegionReports[]
+  #drainedMs = 0
   #deltas: NodeJS.Timeout | undefined
   #heartbeats: NodeJS.Timeout | undefined
 
@@ -27,9 +31,9 @@ export class Reporter implements OutcomeLog {
     this.#cluster = cluster
     const { config } = cluster
     const incarnation = Date.now()
-    this.#streams = config.directories.map(
+    this.#regions = config.directories.map(
       ({ region, url }) =>
-        new DirectoryStream({
+        new RegionReports({
           region,
           url,
           cluster: config.cluster,
@@ -40,42 +44,54 @@ export class Reporter implements OutcomeLog {
             incarnation,
             models: cluster.offers(),
           }),
-          snapshot: () => cluster.states.flatMap(({ ledger }) => [...ledger.resident()]),
+          snapshot: () => cluster.states.flatMap(({ ledger }) => Array.from(ledger.resident(), toChange)),
           log,
         }),
     )
   }
 
   get streams(): readonly DirectoryStream[] {
-    return this.#streams
+    return this.#regions.flatMap(({ streams }) => streams)
   }
 
   note(outcome: Outcome): void {
-    this.#streams.find(({ region }) => region === outcome.edgeRegion)?.outcomes.note(outcome)
+    this.#regions.find(({ region }) => region === outcome.edgeRegion)?.outcomes.note(outcome)
   }
 
   start(): void {
-    for (const stream of this.#streams) stream.start()
-    this.#deltas = setInterval(() => {
-      this.#sendDeltas()
-      for (const stream of this.#streams) stream.sendOutcomes(performance.now())
-    }, DELTA_INTERVAL_MS)
+    this.#drainedMs = performance.now()
+    this.#deltas = setInterval(() => this.#tick(), DELTA_INTERVAL_MS)
     this.#heartbeats = setInterval(() => this.#sendHeartbeats(), HEARTBEAT_INTERVAL_MS)
+    this.#tick()
   }
 
   stop(): void {
     clearInterval(this.#deltas)
     clearInterval(this.#heartbeats)
-    for (const stream of this.#streams) stream.stop()
+    for (const region of this.#regions) region.stop()
   }
 
-  #sendDeltas(): void {
-    const changes = this.#cluster.states.flatMap(({ ledger }) => ledger.drainChanges(CHANGES_MAX))
-    if (changes.length > 0) for (const stream of this.#streams) stream.push(changes)
+  #tick(): void {
+    const nowMs = performance.now()
+    const changes = this.#cluster.states.flatMap(({ ledger }) =>
+      ledger.drainChanges(CHANGES_MAX).map(toChange),
+    )
+    // No change is older than the last time that all were taken.
+    const ageMs = nowMs - this.#drainedMs
+    this.#drainedMs = nowMs
+    for (const region of this.#regions) {
+      region.tick(nowMs)
+      if (changes.length > 0) region.push(changes, ageMs)
+    }
   }
 
   #sendHeartbeats(): void {
     const loads = this.#cluster.loads(performance.now())
-    for (const stream of this.#streams) stream.heartbeat(loads, this.#cluster.draining)
+    const { draining } = this.#cluster
+    for (const region of this.#regions) region.heartbeat({ loads, draining })
   }
+}
+
+function toChange({ lo, hi, tier, copies = 1, origin = null }: ResidencyChange): MarkerChange {
+  return { lo, hi, nibble: residencyNibble(tier, copies), origin }
 }

@@ -35,6 +35,13 @@ export function markerOffsets(lengthBytes: number, messageEnds: readonly number[
   return offsets
 }
 
+/** The first offset of the grid at or beyond `fromBytes`: every prompt that is long enough has a marker there. */
+export function gridOffsetFrom(fromBytes: number): number {
+  let offset = MARKER_STEP_BYTES
+  while (offset < fromBytes) offset += gridStepBytes(offset)
+  return offset
+}
+
 /** Distance from a grid marker at `offset` to the next. */
 function gridStepBytes(offset: number): number {
   if (offset < MARKER_DENSE_BYTES) return MARKER_STEP_BYTES

@@ -6,7 +6,7 @@ import type { TierCost } from '../protocol/report.ts'
 
 export interface Tier {
   readonly name: string
-  /** How the tier travels in a residency nibble, 1 to 14. A lower number is nearer to the GPU. 0 is "nowhere". */
+  /** How the tier travels in a residency nibble, 1 to 7. A lower number is nearer to the GPU. 0 is "nowhere". */
   readonly number: number
   /** The engine's words for it in `medium` of KV events, lower case. */
   readonly media: readonly string[]
@@ -36,6 +36,14 @@ export const TIERS = [
 
 /** The number that says "on no tier". */
 export const TIER_NOWHERE = 0
+
+/** A residency nibble: a tier number, and whether more than one endpoint of the cluster holds the prefix there. */
+export const NIBBLE_TIER_MASK = 7
+export const NIBBLE_COPIES = 8
+
+export function residencyNibble(tier: number, endpoints: number): number {
+  return tier === TIER_NOWHERE ? TIER_NOWHERE : tier | (endpoints > 1 ? NIBBLE_COPIES : 0)
+}
 
 export type TierName = (typeof TIERS)[number]['name']
 

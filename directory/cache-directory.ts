@@ -9,10 +9,11 @@ import type {
   DirectoryModels,
   DirectoryRpc,
   LookupAnswer,
-  LookupRequest,
+  LookupBatch,
 } from '../protocol/lookup.ts'
-import { MARKERS_MAX, nameSchema } from '../protocol/ids.ts'
+import { nameSchema } from '../protocol/ids.ts'
 import type { OutcomeSink } from '../protocol/outcome.ts'
+import { boundBatch } from './residency/bound-batch.ts'
 import { OutcomeDelivery } from './outcome-delivery.ts'
 import { RegionalDirectory } from './residency/regional-directory.ts'
 import { send, type Delivery, type Sending } from './residency/sending.ts'
@@ -96,13 +97,11 @@ export class CacheDirectory extends DurableObject<DirectoryBindings> implements 
     this.webSocketClose(socket)
   }
 
-  async lookup(request: LookupRequest): Promise<LookupAnswer> {
-    const { model, markers } = request
-    const bounded = { model, markers: markers.subarray(-3 * MARKERS_MAX) }
+  async lookup(batch: LookupBatch): Promise<LookupAnswer> {
     return {
       directory: this.#name,
       versions: this.#versions.all,
-      clusters: this.#directory.lookup(bounded, this.nowMs()),
+      answers: this.#directory.lookup(boundBatch(batch), this.nowMs()),
     }
   }
 
@@ -114,8 +113,8 @@ export class CacheDirectory extends DurableObject<DirectoryBindings> implements 
     return this.#directory.inspect(this.nowMs())
   }
 
-  async noteVersion(name: string, version: number): Promise<void> {
-    this.#versions.note(name, version)
+  async noteVersion(name: string, version: number): Promise<boolean> {
+    return this.#versions.note(name, version)
   }
 
   /** Acknowledged only when the ledgers have it. Without room there is no answer: the agent sends it again. */

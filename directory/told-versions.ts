@@ -25,17 +25,14 @@ export class ToldVersions {
     return this.#versions
   }
 
-  /** A version never goes back. Throws `RangeError` for a name or version that is none, or one name too many. */
-  note(name: string, version: number): void {
-    if (!nameSchema.safeParse(name).success || !Number.isSafeInteger(version) || version < 0) {
-      throw new RangeError('a version is a whole number under a name')
-    }
+  /** False for a name or version that is none, and for one name too many. A version never goes back. */
+  note(name: string, version: number): boolean {
+    if (!nameSchema.safeParse(name).success || !Number.isSafeInteger(version) || version < 0) return false
     const known = this.#versions[name]
-    if (known !== undefined && known >= version) return
-    if (known === undefined && Object.keys(this.#versions).length >= VERSIONS_MAX) {
-      throw new RangeError(`at most ${VERSIONS_MAX} names have versions`)
-    }
+    if (known === undefined && Object.keys(this.#versions).length >= VERSIONS_MAX) return false
+    if (known !== undefined && known >= version) return true
     this.#kv.put(`${KEY_PREFIX}${name}`, version)
     this.#versions = { ...this.#versions, [name]: version }
+    return true
   }
 }

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { CLUSTERS_MAX, nameSchema } from './ids.ts'
+import { shardLayoutSchema } from './shard-layout.ts'
 import { policySchema } from './policy.ts'
 
 export { policySchema, type Policy } from './policy.ts'
@@ -30,6 +31,7 @@ export const regionConfigSchema = z.strictObject({
   region: nameSchema.describe('Name of the region; one cache directory each'),
   jurisdiction: nameSchema.optional().describe('Whose law holds there, for policies that name residencies'),
   locationHint: z.string().max(16).optional().describe('Durable Object location hint of its directory'),
+  layout: shardLayoutSchema.optional().describe('How its directory is divided; default: one object'),
   colos: z
     .array(z.string().length(3))
     .max(400)

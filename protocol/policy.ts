@@ -126,6 +126,18 @@ export const policySchema = z.strictObject({
     .nullable()
     .default(null)
     .describe('Duplicates of late requests to a second warm cluster; null: none'),
+  loadAgeMsMax: z
+    .int()
+    .positive()
+    .max(60_000)
+    .optional()
+    .describe('Age in ms beyond which a load is not believed and conversations stay; default: 5 s'),
+  residencyAgeMsMax: z
+    .int()
+    .positive()
+    .max(600_000)
+    .optional()
+    .describe('Age in ms beyond which nothing of a cluster is believed; default: 30 s'),
   onOutage: z
     .enum(['open', 'closed'])
     .default('open')

@@ -25,6 +25,24 @@ export const prefillLawSchema = z.object({
 })
 export type PrefillLaw = z.infer<typeof prefillLawSchema>
 
+/** Prices of tokens, by what they cost to make. */
+export const pricesSchema = z.object({
+  uncachedUsdPerMTokens: z.number().nonnegative(),
+  cachedUsdPerMTokens: z.number().nonnegative(),
+  outputUsdPerMTokens: z.number().nonnegative(),
+})
+export type Prices = z.infer<typeof pricesSchema>
+
+/** How full one tier of a model is, and how fast it forgets. */
+export const tierStateSchema = z.object({
+  blocks: z.int().nonnegative(),
+  evictedBlocksPerS: z.number().nonnegative(),
+})
+export type TierState = z.infer<typeof tierStateSchema>
+
+/** The most tiers that a heartbeat tells apart. */
+export const TIERS_REPORTED_MAX = 7
+
 /** What a cluster says of one model that it serves; adapters are models of their own. */
 export const modelOfferSchema = z.object({
   model: modelNameSchema,
@@ -35,6 +53,10 @@ export const modelOfferSchema = z.object({
   prefill: prefillLawSchema,
   /** By tier name of core/tiers.ts. */
   tiers: z.record(z.string(), tierCostSchema),
+  /** The base model, when this is an adapter. */
+  adapterOf: modelNameSchema.optional(),
+  /** What the cluster asks for a million tokens, in US dollars. */
+  prices: pricesSchema.optional(),
 })
 export type ModelOffer = z.infer<typeof modelOfferSchema>
 
@@ -55,6 +77,16 @@ export const modelLoadSchema = z.object({
   /** Endpoints that take requests now. 0 means that the model cannot be served here. */
   endpoints: z.int().nonnegative(),
   bytesPerToken: z.number().positive(),
+  /** Measured milliseconds for each token of prefill, and between two tokens of an answer. */
+  prefillMsPerToken: z.number().nonnegative().optional(),
+  itlMs: z.number().nonnegative().optional(),
+  /** KV space of the endpoint with the lowest backlog that nobody has booked, in tokens. */
+  kvFreeTokens: z.number().nonnegative().optional(),
+  /** By tier name of core/tiers.ts. */
+  tiers: z
+    .record(z.string(), tierStateSchema)
+    .refine((tiers) => Object.keys(tiers).length <= TIERS_REPORTED_MAX)
+    .optional(),
 })
 export type ModelLoad = z.infer<typeof modelLoadSchema>
 
@@ -83,6 +115,10 @@ export const heartbeatSchema = z.object({
   loads: z.array(modelLoadSchema).max(MODELS_MAX),
   /** The agent takes no new conversations: its cluster drains. */
   draining: z.boolean(),
+  /** Heartbeats of the epoch, from 1: a late one must not bring an older load back. */
+  beat: z.int().positive().optional(),
+  /** Round trip of this stream as the agent measured it, in ms. */
+  rttMs: z.number().nonnegative().optional(),
 })
 export type Heartbeat = z.infer<typeof heartbeatSchema>
 
@@ -95,12 +131,25 @@ export const outcomesSchema = z.object({
 })
 export type Outcomes = z.infer<typeof outcomesSchema>
 
-export const agentMessageSchema = z.discriminatedUnion('type', [helloSchema, heartbeatSchema, outcomesSchema])
+/** The agent leaves for good: nobody should wait for its cluster. The last word of a stream. */
+export const quiesceSchema = z.object({ type: z.literal('quiesce'), ...streamFields })
+export type Quiesce = z.infer<typeof quiesceSchema>
+
+export const agentMessageSchema = z.discriminatedUnion('type', [
+  helloSchema,
+  heartbeatSchema,
+  outcomesSchema,
+  quiesceSchema,
+])
 export type AgentMessage = z.infer<typeof agentMessageSchema>
 
 /** How often an agent sends each. */
 export const HEARTBEAT_INTERVAL_MS = 200
 export const DELTA_INTERVAL_MS = 100
+/** Every so many heartbeats one is answered. */
+export const HEARD_EVERY_BEATS = 5
+
+export const REFUSAL_REASONS = ['wrong-cluster', 'superseded', 'clusters-full', 'malformed', 'flood'] as const
 
 export const RESYNC_REASONS = [
   'unknown-stream',
@@ -112,7 +161,15 @@ export const RESYNC_REASONS = [
 
 export const directoryMessageSchema = z.discriminatedUnion('type', [
   /** The hello is taken: send the snapshot. */
-  z.object({ type: z.literal('welcome'), epoch: streamFields.epoch, directory: nameSchema }),
+  z.object({
+    type: z.literal('welcome'),
+    epoch: streamFields.epoch,
+    directory: nameSchema,
+    /** The version that the directory speaks; absent: 1. */
+    v: z.int().positive().optional(),
+  }),
+  /** A heartbeat was heard: now and then, so that an agent notices a directory that no longer hears it. */
+  z.object({ type: z.literal('heard'), epoch: streamFields.epoch, beat: z.int().positive() }),
   /** A snapshot part is applied: send the next. */
   z.object({ type: z.literal('ack'), epoch: streamFields.epoch, seq: z.int().positive() }),
   /** The batch is with the tenants' ledgers, but for the outcomes at `untaken`, which are to come again later. */
@@ -134,7 +191,7 @@ export const directoryMessageSchema = z.discriminatedUnion('type', [
   /** The directory will not take this agent; the socket closes after it. */
   z.object({
     type: z.literal('refused'),
-    reason: z.enum(['wrong-cluster', 'superseded', 'clusters-full', 'malformed']),
+    reason: z.enum(REFUSAL_REASONS),
   }),
 ])
 export type DirectoryMessage = z.infer<typeof directoryMessageSchema>

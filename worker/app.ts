@@ -8,11 +8,10 @@ import { modelNotFound } from './admit.ts'
 import { authenticate, authenticateOperator } from './authenticate.ts'
 import { readEdge, type EdgeBindings } from './env.ts'
 import { failureResponse, toRouteError } from './failure.ts'
+import { ingressSettings, inspectDirectory } from './directory-inspection.ts'
 import { listModels } from './model-list.ts'
 import { API_PATHS, edgeRegionOf, explainRequest, routeRequest, type RouteContext } from './route.ts'
-import { settledWithin } from './settled-within.ts'
 
-const INSPECTION_MS_MAX = 2000
 const GIVEN_ID_CHARS_MAX = 100
 
 interface AppEnv {
@@ -57,13 +56,7 @@ app.get('/healthz', (c) => {
 app.get('/admin/directory/:region', async (c) => {
   const edge = readEdge(c.env)
   authenticateOperator(edge.adminToken, c.req.header('authorization'))
-  const directory = edge.directoryOf(c.req.param('region'))
-  if (!directory) throw new RouteError('not_found', 'no directory of that name')
-  const inspecting = directory.inspect()
-  if (!(await settledWithin(inspecting, INSPECTION_MS_MAX))) {
-    throw new RouteError('no_cluster', 'the directory does not answer')
-  }
-  return answer(c, await inspecting)
+  return answer(c, await inspectDirectory(edge, c.req.param('region'), c.req.query('shard')))
 })
 
 app.get('/admin/counters', (c) => {
@@ -74,7 +67,7 @@ app.get('/admin/counters', (c) => {
 
 app.route(
   '/',
-  directoryIngress<EdgeBindings>((bindings) => readEdge(bindings)),
+  directoryIngress<EdgeBindings>((bindings) => ingressSettings(readEdge(bindings))),
 )
 
 const METHODS: Readonly<Record<string, string>> = {

@@ -10,15 +10,16 @@ import {
   type RegionConfig,
   type TenantConfig,
 } from '../protocol/edge-config.ts'
-import type { DirectoryRpc } from '../protocol/lookup.ts'
 import type { ReceiptLogRpc } from '../protocol/receipt-record.ts'
 import type { TenantLedgerRpc } from '../protocol/tenancy.ts'
+import { directoryObjects, type DirectoryObjects, type DirectoryStub } from './directory-objects.ts'
 import { Fingerprinter } from './fingerprint.ts'
 import { FLUSH_MS } from './flush.ts'
 import { Accounts } from './memory/accounts.ts'
 import { Bookings } from './memory/bookings.ts'
 import { Breaker } from './memory/breaker.ts'
 import { Counters } from './memory/counters.ts'
+import { DirectoryMemory } from './memory/directory-memory.ts'
 import { Notes } from './memory/notes.ts'
 import { RecentLookups } from './memory/recent-lookups.ts'
 import { RoundTrips } from './memory/round-trips.ts'
@@ -56,8 +57,10 @@ export interface Edge {
   readonly recentLookups: RecentLookups
   readonly roundTrips: RoundTrips
   readonly versions: Versions
-  /** A fresh stub for this request; null when there is no such region. */
-  directoryOf(region: string): (DirectoryRpc & Pick<Fetcher, 'fetch'>) | null
+  readonly directoryMemory: DirectoryMemory
+  readonly directories: DirectoryObjects
+  /** A fresh stub of the first object of the region's directory; null when there is no such region. */
+  directoryOf(region: string): DirectoryStub | null
   /** A fresh stub of the tenant's ledger. */
   ledgerOf(tenant: string): TenantLedgerRpc
   /** A fresh stub of a region's receipts; null when there is no such region. */
@@ -97,6 +100,9 @@ function parseEdge(bindings: EdgeBindings): Edge {
   if (!regions.has(config.homeRegion))
     throw new BindingError('ISOTHERM_CONFIG: homeRegion is none of regions')
   indexOnce('tenant', config.tenants, ({ tenant }) => [tenant])
+  const [isolate = 0] = crypto.getRandomValues(new Uint32Array(1))
+  const directoryMemory = new DirectoryMemory(isolate)
+  const directories = directoryObjects(bindings.DIRECTORY, regions)
   return {
     config,
     clusters,
@@ -108,19 +114,15 @@ function parseEdge(bindings: EdgeBindings): Edge {
     fingerprinter: new Fingerprinter(texts.PREFIX_SECRET),
     accounts: new Accounts(LEDGER_MS_MAX),
     notes: new Notes(FLUSH_MS),
-    bookings: new Bookings(),
-    breaker: new Breaker(),
+    directoryMemory,
+    bookings: new Bookings(directoryMemory.notes),
+    breaker: new Breaker(directoryMemory.sightings),
     counters: new Counters(),
     recentLookups: new RecentLookups(),
-    roundTrips: new RoundTrips(),
+    roundTrips: new RoundTrips(directoryMemory.sightings),
     versions: new Versions(),
-    directoryOf: (region) => {
-      const known = regions.get(region)
-      if (!known) return null
-      const { DIRECTORY } = bindings
-      const stub: unknown = DIRECTORY.get(DIRECTORY.idFromName(region), hintOf(known))
-      return stub as DirectoryRpc & Pick<Fetcher, 'fetch'>
-    },
+    directories,
+    directoryOf: (region) => directories.all(region)[0]?.open() ?? null,
     ledgerOf: (tenant) => {
       const { TENANT_LEDGER } = bindings
       const stub: unknown = TENANT_LEDGER.get(TENANT_LEDGER.idFromName(tenant))

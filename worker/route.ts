@@ -98,7 +98,10 @@ function apiOf(path: string): PromptApi {
 /** The region of the edge that the request came in at. */
 export function edgeRegionOf(edge: Edge, request: Request): string {
   const cf = request.cf as { colo?: unknown; continent?: unknown } | undefined
-  return findEdgeRegion(edge.config, { colo: textOf(cf?.colo), continent: textOf(cf?.continent) })
+  const colo = textOf(cf?.colo)
+  const region = findEdgeRegion(edge.config, { colo, continent: textOf(cf?.continent) })
+  if (colo !== undefined) edge.directoryMemory.noteColo(region, colo)
+  return region
 }
 
 function textOf(value: unknown): string | undefined {

@@ -8,6 +8,7 @@ import type { Edge } from './env.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { bookedQueueMs } from './plan/booked-queue.ts'
 import type { Candidate } from './plan/candidate.ts'
+import { boundKnowledge } from './plan/freshness.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
 
 export interface Survey {
@@ -27,7 +28,8 @@ export async function surveyRoute(
   const { model, json, shareScope, policy, routing, promptCacheKey } = admission
   const fingerprint = edge.fingerprinter.fingerprint(api, model, json, shareScope)
   const { markers, promptBytes } = fingerprint
-  const { source, clusters } = await askDirectory(edge, edgeRegion, { model, markers })
+  const { source, clusters: told } = await askDirectory(edge, edgeRegion, { model, markers })
+  const clusters = boundKnowledge(told, policy)
   const plan = makePlan({
     candidates: layOutCandidates(edge, edgeRegion, clusters, markers, Date.now()),
     policy,
@@ -57,17 +59,25 @@ function layOutCandidates(
   return edge.config.clusters.map((config): Candidate => {
     const { cluster, region } = config
     const knowledge: ClusterKnowledge = known.get(cluster) ?? { cluster, state: 'unknown' }
-    const rttMs = edge.roundTrips.estimateMs(edgeRegion, cluster, seedsMs[cluster], region === edgeRegion)
-    const load = knowledge.state === 'known' ? knowledge.load : null
+    const {
+      othersBookedMs = [],
+      othersSpeculativeBytes = 0,
+      ...others
+    } = knowledge.state === 'known' ? knowledge : { rttMs: undefined, load: null, isFailing: false }
+    const seedMs = others.rttMs ?? seedsMs[cluster]
+    const rttMs = edge.roundTrips.estimateMs(edgeRegion, cluster, seedMs, region === edgeRegion)
     // A heartbeat heard now left the cluster half a round trip ago and shows what was sent half a round trip before that.
     const heartbeatMs = knowledge.state === 'known' ? nowMs - knowledge.loadAgeMs - rttMs - AGENT_MS : 0
     return {
       config,
       knowledge,
       rttMs,
-      bookedMs: bookedQueueMs(edge.bookings.booked(cluster, heartbeatMs, nowMs), queuesOf(load)),
-      speculativeBytes: speculativeBytes.get(cluster) ?? 0,
-      isBreakerOpen: edge.breaker.isOpen(cluster, nowMs),
+      bookedMs: bookedQueueMs(
+        [...edge.bookings.booked(cluster, heartbeatMs, nowMs), ...othersBookedMs],
+        queuesOf(others.load),
+      ),
+      speculativeBytes: Math.max(speculativeBytes.get(cluster) ?? 0, othersSpeculativeBytes),
+      isBreakerOpen: edge.breaker.isOpen(cluster, nowMs) || others.isFailing === true,
     }
   })
 }

@@ -22,6 +22,15 @@ export interface LedgerEntry {
   readonly tokens: number
   /** The deepest whole block of those tokens, or NO_BLOCK. */
   readonly block: Block
+  /** The prompt that taught it, which tells where a divided directory keeps it. */
+  readonly origin?: MarkerOrigin
+}
+
+/** A marker as one of those of a prompt. */
+export interface MarkerOrigin {
+  readonly model: string
+  readonly markers: Uint32Array
+  readonly offsetBytes: number
 }
 
 interface Marker extends LedgerEntry {
@@ -33,6 +42,9 @@ export interface ResidencyChange {
   readonly lo: number
   readonly hi: number
   readonly tier: number
+  /** How many endpoints hold it there, where that is known. */
+  readonly copies?: number
+  readonly origin?: MarkerOrigin | null
 }
 
 export class PrefixLedger {
@@ -145,15 +157,15 @@ export class PrefixLedger {
       const tier = this.#tierOf(marker)
       if (tier === marker.reportedTier) continue
       marker.reportedTier = tier
-      changes.push({ lo: marker.lo, hi: marker.hi, tier })
+      changes.push({ lo: marker.lo, hi: marker.hi, tier, origin: marker.origin ?? null })
     }
     return changes
   }
 
   /** All markers that lie somewhere in the cluster, as the directories were told. */
   *resident(): Generator<ResidencyChange> {
-    for (const { lo, hi, reportedTier } of this.#markers.values()) {
-      if (reportedTier !== TIER_NOWHERE) yield { lo, hi, tier: reportedTier }
+    for (const { lo, hi, reportedTier, origin = null } of this.#markers.values()) {
+      if (reportedTier !== TIER_NOWHERE) yield { lo, hi, tier: reportedTier, origin }
     }
   }
 
@@ -187,7 +199,8 @@ export class PrefixLedger {
     if (this.#markers.get(key) === marker) this.#markers.delete(key)
     this.#dirty.delete(marker)
     if (marker.reportedTier !== TIER_NOWHERE) {
-      this.#departed.push({ lo: marker.lo, hi: marker.hi, tier: TIER_NOWHERE })
+      const { lo, hi, origin = null } = marker
+      this.#departed.push({ lo, hi, tier: TIER_NOWHERE, origin })
     }
     if (marker.block === NO_BLOCK) return
     const markers = this.#byBlock.get(marker.block)

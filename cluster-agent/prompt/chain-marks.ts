@@ -4,6 +4,8 @@ import { NO_BLOCK, type Block } from '../blocks/block-table.ts'
 import type { PrefixLedger } from '../ledger/prefix-ledger.ts'
 
 export interface LearntPrompt {
+  /** As the edge names it. */
+  readonly model?: string
   readonly lora: string | null
   readonly salt: string | null
   readonly tokens: ArrayLike<number>
@@ -59,6 +61,15 @@ export function* enterInSlices(
       hi: prompt.markers[i * 3 + 2] ?? 0,
       tokens,
       block: chain[Math.floor(tokens / blockTokens) - 1] ?? NO_BLOCK,
+      ...(prompt.model === undefined
+        ? {}
+        : {
+            origin: {
+              model: prompt.model,
+              markers: prompt.markers,
+              offsetBytes: prompt.markers[i * 3] ?? 0,
+            },
+          }),
     })
   }
   hold(NO_BLOCK)

@@ -6,23 +6,41 @@ export class ClusterLoads {
   #loads: ReadonlyMap<string, ModelLoad> = new Map()
   #draining = false
   #heardMs = 0
+  #beat = 0
+  #rttMs = 0
 
   /** A new stream begins: its offers replace the old ones, its load is not known yet. */
   takeHello(hello: Hello): void {
     this.#offers = new Map(hello.models.map((offer) => [offer.model, offer]))
     this.#loads = new Map()
     this.#draining = false
+    this.#beat = 0
   }
 
-  takeHeartbeat(heartbeat: Heartbeat, nowMs: number): void {
+  /** False for a heartbeat that a later one has overtaken: it changes nothing. */
+  takeHeartbeat(heartbeat: Heartbeat, nowMs: number): boolean {
+    const { beat = this.#beat + 1, loads, draining, rttMs = 0 } = heartbeat
+    if (beat <= this.#beat) return false
+    this.#beat = beat
     this.#heardMs = nowMs
-    this.#loads = new Map(heartbeat.loads.map((load) => [load.model, load]))
-    this.#draining = heartbeat.draining
+    this.#loads = new Map(loads.map((load) => [load.model, load]))
+    this.#draining = draining
+    this.#rttMs = rttMs
+    return true
   }
 
   /** Frames of residency say nothing of load: its age is that of the last heartbeat. */
   ageMs(nowMs: number): number {
     return Math.max(0, nowMs - this.#heardMs)
+  }
+
+  get heardMs(): number {
+    return this.#heardMs
+  }
+
+  /** How long a message of the agent is under way, as far as it has measured. */
+  get transitMs(): number {
+    return this.#rttMs / 2
   }
 
   get draining(): boolean {

@@ -2,130 +2,189 @@
  * The directory of one region without its sockets and its clock: messages of agents in, messages to agents out, lookups
  * answered. A *connection* is one socket of an agent; a cluster has at most one whose stream counts.
  */
-import { CLUSTERS_MAX } from '../../protocol/ids.ts'
 import type {
   ClusterKnowledge,
   DirectoryInspection,
   DirectoryModels,
-  LookupRequest,
+  LookupBatch,
 } from '../../protocol/lookup.ts'
-import type { Heartbeat, Hello, Outcomes } from '../../protocol/report.ts'
-import { decodeReportFrame, type ReportFrame } from '../../protocol/report-frame.ts'
+import { type Heartbeat, type Hello, type Outcomes, type Quiesce } from '../../protocol/report.ts'
+import { decodeReportFrame } from '../../protocol/report-frame.ts'
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST } from '../../protocol/version.ts'
-import { ClusterStream } from './cluster-stream.ts'
-import { answerLookup, inspectStreams, listModels } from './knowledge.ts'
+import { BookedWork } from './booked-work.ts'
+import { ClusterTable, mayTakeOver } from './cluster-table.ts'
+import { FailureWatch } from './failure-watch.ts'
+import { Freshness } from './freshness.ts'
+import { HotRoots } from './hot-roots.ts'
+import { answerLookup, inspectDirectory, listModels, type Knowledge } from './knowledge.ts'
+import { PathTimes } from './path-times.ts'
+import { Rejects } from './rejects.ts'
 import { judgeReport } from './report-cursor.ts'
 import { ResidencyMap } from './residency-map.ts'
-import { parseAgentMessage, refuse, send, type Effect, type ResyncReason, type Sending } from './sending.ts'
-import { STREAM_TABLE, type StreamEvent } from './stream-state.ts'
+import { parseAgentMessage, type Effect, type Sending } from './sending.ts'
+import { STREAM_TABLE } from './stream-state.ts'
+import { StreamSteps } from './stream-steps.ts'
 
-/** 32 MB of residency. */
+/** 32 MiB of residency. */
 export const RESIDENCY_SLOTS_MAX = 2 ** 21
 /** Silence after which what a cluster said is no longer believed, whether or not its socket is open. */
 export const SILENCE_MS_MAX = 30_000
-/** Silence after which an older incarnation may take a cluster over: 25 heartbeats. */
-const INCUMBENT_SILENCE_MS_MAX = 5000
-/** A connection that ignores a resync is asked again after this long. */
-const RESYNC_REPEAT_MS = 5000
+/** For how long a cluster whose agent has left is said to be gone. */
+export const GONE_MS_MAX = 300_000
+
+/** What decides; a simulation puts faults in their places. */
+export const DIRECTORY_PARTS = {
+  table: STREAM_TABLE,
+  judge: judgeReport,
+  decode: decodeReportFrame,
+  mayTakeOver,
+  newMap: (slotsMax: number) => new ResidencyMap(slotsMax),
+  newBookedWork: () => new BookedWork(),
+}
+export type DirectoryParts = typeof DIRECTORY_PARTS
 
 export class RegionalDirectory {
   readonly #name: string
-  readonly #map: ResidencyMap
-  readonly #streams = new Map<string, ClusterStream>()
+  readonly #parts: DirectoryParts
+  readonly #knowledge: Knowledge
+  readonly #rejects = new Rejects()
+  readonly #steps: StreamSteps
 
-  constructor(name: string, slotsMax: number = RESIDENCY_SLOTS_MAX) {
+  constructor(name: string, slotsMax: number = RESIDENCY_SLOTS_MAX, parts: DirectoryParts = DIRECTORY_PARTS) {
     this.#name = name
-    this.#map = new ResidencyMap(slotsMax)
+    this.#parts = parts
+    this.#knowledge = {
+      clusters: new ClusterTable(),
+      map: parts.newMap(slotsMax),
+      booked: parts.newBookedWork(),
+      paths: new PathTimes(),
+      failures: new FailureWatch(),
+      freshness: new Freshness(),
+      roots: new HotRoots(),
+    }
+    this.#steps = new StreamSteps(name, parts.table, this.#knowledge, this.#rejects)
   }
 
   /** A control message of the connection, whose token is that of `cluster`. */
   receiveText(connection: string, cluster: string, text: string, nowMs: number): Effect[] {
     this.#expire(nowMs)
     const message = parseAgentMessage(text)
-    if (message === null) return [refuse(connection, 'malformed')]
+    if (message === null) return [this.#rejects.refuse(connection, 'malformed')]
     if (message.v < PROTOCOL_VERSION_OLDEST || message.v > PROTOCOL_VERSION) {
-      const resync = { type: 'resync', reason: 'unsupported-version' } as const
-      return [{ kind: 'send', connection, message: resync, closes: true }]
+      return [this.#rejects.refuseVersion(connection)]
     }
-    if (message.type === 'outcomes') return this.#receiveOutcomes(connection, cluster, message)
-    return message.type === 'hello'
-      ? this.#receiveHello(connection, cluster, message, nowMs)
-      : this.#receiveHeartbeat(connection, cluster, message, nowMs)
+    switch (message.type) {
+      case 'hello':
+        return this.#receiveHello(connection, cluster, message, nowMs)
+      case 'heartbeat':
+        return this.#receiveHeartbeat(connection, cluster, message, nowMs)
+      case 'quiesce':
+        return this.#receiveQuiesce(connection, cluster, message, nowMs)
+      case 'outcomes':
+        return this.#receiveOutcomes(connection, cluster, message)
+    }
   }
 
   /** A binary frame of the connection. */
   receiveFrame(connection: string, cluster: string, bytes: Uint8Array, nowMs: number): Sending[] {
     this.#expire(nowMs)
-    const stream = this.#streamOf(connection, cluster)
+    const stream = this.#knowledge.clusters.carriedBy(connection, cluster)
     if (stream === null) return this.#strangerSpoke(connection, cluster, nowMs)
-    stream.heardMs = nowMs
-    const decoded = decodeReportFrame(bytes)
-    if (!decoded.ok) return this.#step(stream, 'fault', nowMs, { reason: decoded.reason })
+    const decoded = this.#parts.decode(bytes)
+    if (!decoded.ok) return this.#steps.step(stream, 'fault', nowMs, { reason: decoded.reason })
     const { frame } = decoded
     // Without a cursor to judge by, the table decides: nothing counts before a hello.
-    if (stream.state !== 'absent') {
-      const verdict = judgeReport(stream, frame)
+    if (stream.state === 'syncing' || stream.state === 'live') {
+      const verdict = this.#parts.judge(stream, frame)
       if (verdict.kind === 'duplicate') return []
-      if (verdict.kind === 'resync') return this.#step(stream, 'fault', nowMs, { reason: verdict.reason })
+      if (verdict.kind === 'resync')
+        return this.#steps.step(stream, 'fault', nowMs, { reason: verdict.reason })
+      if (frame.kind === 'delta' && !stream.admitChanges(frame.count, nowMs)) {
+        const refusal = this.#rejects.refuse(connection, 'flood')
+        this.#steps.step(stream, 'silence', nowMs, {})
+        return [refusal]
+      }
     }
-    return this.#step(stream, frame.kind, nowMs, { frame })
+    return this.#steps.step(stream, frame.kind, nowMs, { frame })
   }
 
   /** The connection is gone. What it said stays believed until `SILENCE_MS_MAX` after its last message. */
   close(connection: string, cluster: string): void {
-    const stream = this.#streamOf(connection, cluster)
+    const stream = this.#knowledge.clusters.carriedBy(connection, cluster)
     if (stream !== null) stream.connection = null
   }
 
-  lookup(request: LookupRequest, nowMs: number): ClusterKnowledge[] {
+  /** For each question, what is known of each cluster. */
+  lookup(batch: LookupBatch, nowMs: number): ClusterKnowledge[][] {
     this.#expire(nowMs)
-    const match = this.#map.match(request.markers)
-    return answerLookup(this.#streams, match, request.model, nowMs)
+    const { booked, paths, failures, roots } = this.#knowledge
+    for (const booking of batch.bookings) booked.note(batch.isolate, booking, nowMs)
+    for (const sighting of batch.sightings) {
+      const { cluster, rttsMs } = sighting
+      failures.note(cluster, sighting.successes, sighting.failures, nowMs)
+      for (const rttMs of rttsMs) paths.note(batch.colo, cluster, rttMs, nowMs)
+    }
+    return batch.questions.map((question) => {
+      roots.note(question.markers)
+      return answerLookup(this.#knowledge, question, batch, nowMs)
+    })
   }
 
   models(nowMs: number): DirectoryModels {
     this.#expire(nowMs)
-    return listModels(this.#name, this.#streams)
+    return { directory: this.#name, clusters: listModels(this.#knowledge) }
   }
 
   inspect(nowMs: number): DirectoryInspection {
     this.#expire(nowMs)
-    return inspectStreams(this.#name, this.#streams, this.#map, nowMs)
+    return inspectDirectory(this.#name, this.#knowledge, this.#rejects.counts(), nowMs)
+  }
+
+  /** The map as it is: for checkers that compare it with the truth. */
+  get map(): Pick<ResidencyMap, 'get'> {
+    return this.#knowledge.map
   }
 
   #receiveHello(connection: string, cluster: string, hello: Hello, nowMs: number): Sending[] {
-    if (hello.cluster !== cluster) return [refuse(connection, 'wrong-cluster')]
-    const stream = this.#streams.get(cluster) ?? this.#open(cluster, nowMs)
-    if (stream === null) return [refuse(connection, 'clusters-full')]
+    const { clusters } = this.#knowledge
+    if (hello.cluster !== cluster) return [this.#rejects.refuse(connection, 'wrong-cluster')]
+    const stream = clusters.open(cluster, nowMs)
+    if (stream === null) return [this.#rejects.refuse(connection, 'clusters-full')]
     const sendings: Sending[] = []
     const incumbent = stream.connection
     if (incumbent !== null && incumbent !== connection) {
-      const isFresh = nowMs - stream.heardMs <= INCUMBENT_SILENCE_MS_MAX
-      if (isFresh && hello.incarnation < stream.incarnation) return [refuse(connection, 'superseded')]
-      sendings.push(refuse(incumbent, 'superseded'))
+      if (!this.#parts.mayTakeOver(stream, hello, nowMs))
+        return [this.#rejects.refuse(connection, 'superseded')]
+      sendings.push(this.#rejects.refuse(incumbent, 'superseded'))
     }
     stream.connection = connection
-    stream.heardMs = nowMs
-    return [...sendings, ...this.#step(stream, 'hello', nowMs, { hello })]
+    return [...sendings, ...this.#steps.step(stream, 'hello', nowMs, { hello })]
   }
 
   #receiveHeartbeat(connection: string, cluster: string, heartbeat: Heartbeat, nowMs: number): Sending[] {
-    const stream = this.#streamOf(connection, cluster)
+    const stream = this.#knowledge.clusters.carriedBy(connection, cluster)
     if (stream === null) return this.#strangerSpoke(connection, cluster, nowMs)
-    stream.heardMs = nowMs
-    if (stream.state !== 'absent' && heartbeat.epoch !== stream.epoch) {
-      return this.#step(stream, 'fault', nowMs, { reason: 'epoch-mismatch' })
+    if (stream.state === 'syncing' || stream.state === 'live') {
+      if (heartbeat.epoch !== stream.epoch) {
+        return this.#steps.step(stream, 'fault', nowMs, { reason: 'epoch-mismatch' })
+      }
+      // The socket keeps order, so a heartbeat that is ahead of the frames tells that one was lost.
+      if (heartbeat.seq > stream.seq)
+        return this.#steps.step(stream, 'fault', nowMs, { reason: 'sequence-gap' })
     }
-    // The socket keeps order, so a heartbeat that is ahead of the frames tells that one was lost.
-    if (stream.state !== 'absent' && heartbeat.seq > stream.seq) {
-      return this.#step(stream, 'fault', nowMs, { reason: 'sequence-gap' })
-    }
-    return this.#step(stream, 'heartbeat', nowMs, { heartbeat })
+    return this.#steps.step(stream, 'heartbeat', nowMs, { heartbeat })
+  }
+
+  /** Only the stream's own last word counts. */
+  #receiveQuiesce(connection: string, cluster: string, { epoch }: Quiesce, nowMs: number): Sending[] {
+    const stream = this.#knowledge.clusters.carriedBy(connection, cluster)
+    return stream?.epoch === epoch ? this.#steps.step(stream, 'quiesce', nowMs, {}) : []
   }
 
   /** An agent speaks of its own requests only, whatever the state of its stream. */
   #receiveOutcomes(connection: string, cluster: string, { batch, outcomes }: Outcomes): Effect[] {
-    if (outcomes.some((outcome) => outcome.cluster !== cluster)) return [refuse(connection, 'wrong-cluster')]
+    const isForeign = outcomes.some((outcome) => outcome.cluster !== cluster)
+    if (isForeign) return [this.#rejects.refuse(connection, 'wrong-cluster')]
     return [{ kind: 'deliver', connection, batch, outcomes }]
   }
 
@@ -134,85 +193,20 @@ export class RegionalDirectory {
    * beside a living incumbent has been superseded.
    */
   #strangerSpoke(connection: string, cluster: string, nowMs: number): Sending[] {
-    const incumbent = this.#streams.get(cluster)
-    if (incumbent && incumbent.connection !== null) return [refuse(connection, 'superseded')]
-    const stream = incumbent ?? this.#open(cluster, nowMs)
-    if (stream === null) return [refuse(connection, 'clusters-full')]
+    const { clusters } = this.#knowledge
+    const incumbent = clusters.get(cluster)
+    if (incumbent && incumbent.connection !== null) return [this.#rejects.refuse(connection, 'superseded')]
+    const stream = clusters.open(cluster, nowMs)
+    if (stream === null) return [this.#rejects.refuse(connection, 'clusters-full')]
     stream.connection = connection
-    return this.#step(stream, 'fault', nowMs, { reason: 'unknown-stream' })
-  }
-
-  #step(
-    stream: ClusterStream,
-    event: StreamEvent,
-    nowMs: number,
-    input: { frame?: ReportFrame; hello?: Hello; heartbeat?: Heartbeat; reason?: ResyncReason },
-  ): Sending[] {
-    const { to, action, reason } = STREAM_TABLE[stream.state][event]
-    const { connection, column } = stream
-    stream.state = to
-    switch (action) {
-      case 'begin':
-        if (!input.hello || connection === null) return []
-        this.#map.clearColumn(column)
-        stream.begin(input.hello)
-        return [send(connection, { type: 'welcome', epoch: stream.epoch, directory: this.#name })]
-      case 'apply':
-      case 'apply-and-ack': {
-        if (!input.frame || connection === null) return []
-        this.#apply(column, input.frame)
-        stream.seq = input.frame.seq
-        return action === 'apply'
-          ? []
-          : [send(connection, { type: 'ack', epoch: stream.epoch, seq: stream.seq })]
-      }
-      case 'take-load':
-        if (input.heartbeat) stream.loads.takeHeartbeat(input.heartbeat, nowMs)
-        return []
-      case 'ask-resync':
-        this.#map.clearColumn(column)
-        if (connection === null || !stream.mayAskResync(connection, nowMs, RESYNC_REPEAT_MS)) return []
-        return [send(connection, { type: 'resync', reason: reason ?? input.reason ?? 'unknown-stream' })]
-      case 'forget':
-        this.#map.clearColumn(column)
-        return []
-      case 'ignore':
-        return []
-    }
-  }
-
-  #apply(column: number, frame: ReportFrame): void {
-    for (let i = 0; i < frame.count; i++) {
-      this.#map.set(frame.keysLo[i] ?? 0, frame.keysHi[i] ?? 0, column, frame.tiers[i] ?? 0)
-    }
-  }
-
-  /** The stream of the cluster if `connection` is the one that carries it. */
-  #streamOf(connection: string, cluster: string): ClusterStream | null {
-    const stream = this.#streams.get(cluster)
-    return stream?.connection === connection ? stream : null
-  }
-
-  /** null when all columns are taken by clusters that are connected or still believed. */
-  #open(cluster: string, nowMs: number): ClusterStream | null {
-    const taken = new Set([...this.#streams.values()].map(({ column }) => column))
-    let column = 0
-    while (taken.has(column)) column++
-    if (column >= CLUSTERS_MAX) {
-      const gone = [...this.#streams.values()].find((s) => s.state === 'absent' && s.connection === null)
-      if (!gone) return null
-      this.#streams.delete(gone.cluster)
-      column = gone.column
-    }
-    const stream = new ClusterStream(cluster, column, nowMs)
-    this.#streams.set(cluster, stream)
-    return stream
+    return this.#steps.step(stream, 'fault', nowMs, { reason: 'unknown-stream' })
   }
 
   #expire(nowMs: number): void {
-    for (const stream of this.#streams.values()) {
-      if (stream.state === 'absent' || nowMs - stream.heardMs <= SILENCE_MS_MAX) continue
-      this.#step(stream, 'silence', nowMs, {})
+    for (const stream of this.#knowledge.clusters.all) {
+      const boundMs = stream.state === 'gone' ? GONE_MS_MAX : SILENCE_MS_MAX
+      if (stream.state === 'absent' || nowMs - stream.heardMs <= boundMs) continue
+      this.#steps.step(stream, 'silence', nowMs, {})
     }
   }
 }

@@ -4,6 +4,7 @@ import {
   agentMessageSchema,
   type AgentMessage,
   type DirectoryMessage,
+  type REFUSAL_REASONS,
   type RESYNC_REASONS,
 } from '../../protocol/report.ts'
 
@@ -29,7 +30,7 @@ export interface Delivery {
 export type Effect = Sending | Delivery
 
 export type ResyncReason = (typeof RESYNC_REASONS)[number]
-export type RefusalReason = Extract<DirectoryMessage, { type: 'refused' }>['reason']
+export type RefusalReason = (typeof REFUSAL_REASONS)[number]
 
 /** A message after which the connection goes on. */
 export function send(connection: string, message: DirectoryMessage): Sending {

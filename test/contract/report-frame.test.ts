@@ -18,7 +18,8 @@ const frames = fc
       count: fc.constant(changes.length),
       keysLo: fc.constant(Uint32Array.from(changes, (c) => c.lo)),
       keysHi: fc.constant(Uint32Array.from(changes, (c) => c.hi)),
-      tiers: fc.constant(Uint8Array.from(changes, (c) => c.tier)),
+      nibbles: fc.constant(Uint8Array.from(changes, (c) => c.tier)),
+      ageMs: fc.nat(0xffff),
     }),
   )
 
@@ -35,12 +36,12 @@ test('a frame comes back as it was sent, at any offset of a larger buffer', () =
 
 test('2,000 changes stay under 20 KB', () => {
   const count = 2000
-  const frame = { kind: 'delta', epoch: 1, seq: 1, count } as const
+  const frame = { kind: 'delta', epoch: 1, seq: 1, ageMs: 0, count } as const
   const bytes = encodeReportFrame({
     ...frame,
     keysLo: new Uint32Array(count),
     keysHi: new Uint32Array(count),
-    tiers: new Uint8Array(count),
+    nibbles: new Uint8Array(count),
   })
   expect(bytes.length).toBeLessThan(20_000)
 })
@@ -64,10 +65,11 @@ test('truncated, lengthened or hostile bytes are refused without an exception', 
     kind: 'delta',
     epoch: 1,
     seq: 1,
+    ageMs: 0,
     count: 0,
     keysLo: new Uint32Array(),
     keysHi: new Uint32Array(),
-    tiers: new Uint8Array(),
+    nibbles: new Uint8Array(),
   })
   future[0] = 99
   expect(decodeReportFrame(future)).toEqual({ ok: false, reason: 'unsupported-version' })
@@ -79,9 +81,21 @@ test('a frame over the limit is not made', () => {
     kind: 'delta',
     epoch: 1,
     seq: 1,
+    ageMs: 0,
     count,
     keysLo: new Uint32Array(count),
     keysHi: new Uint32Array(count),
   } as const
-  expect(() => encodeReportFrame({ ...frame, tiers: new Uint8Array(count) })).toThrow(RangeError)
+  expect(() => encodeReportFrame({ ...frame, nibbles: new Uint8Array(count) })).toThrow(RangeError)
+})
+
+test('a frame for a directory one version behind says what that version can', () => {
+  fc.assert(
+    fc.property(frames, (frame) => {
+      const bytes = encodeReportFrame(frame, 1)
+      expect([bytes[0], bytes[2], bytes[3]]).toEqual([1, 0, 0])
+      const nibbles = frame.nibbles.map((nibble) => nibble & 7)
+      expect(decodeReportFrame(bytes)).toEqual({ ok: true, frame: { ...frame, nibbles, ageMs: 0 } })
+    }),
+  )
 })

@@ -6,7 +6,7 @@ import { SILENCE_MS_MAX } from '../../directory/residency/regional-directory.ts'
 import type { DirectoryRpc } from '../../protocol/lookup.ts'
 import type { DirectoryMessage } from '../../protocol/report.ts'
 import worker from '../../worker/index.ts'
-import { CHANGES, frame, heartbeat, hello, markersOf, MODEL, outcome, outcomes } from './fake-agent.ts'
+import { ask, CHANGES, frame, heartbeat, hello, markersOf, outcome, outcomes } from './fake-agent.ts'
 
 /** The object on real sockets, dialled through the Worker's ingress. Each test has a region of its own. */
 const CLUSTER = 'us-east-1'
@@ -95,8 +95,8 @@ function newWorld(): World {
       return agent
     },
     ask: async () => {
-      const { clusters } = await stub.lookup({ model: MODEL, markers: markersOf(CHANGES) })
-      return clusters
+      const { answers } = await stub.lookup(ask(markersOf(CHANGES)))
+      return answers[0]
     },
   }
 }
@@ -113,7 +113,7 @@ test('an agent syncs over a socket and its prefixes are found', async () => {
   expect(await ask()).toMatchObject([{ cluster: CLUSTER, matchedBytes: 768, tier: 2, draining: false }])
   const { directory, streams } = await stub.inspect()
   expect(directory).toMatch(/^region-/)
-  expect(agent.said[0]).toEqual({ type: 'welcome', epoch: 7, directory })
+  expect(agent.said[0]).toEqual({ type: 'welcome', epoch: 7, directory, v: 2 })
   expect(streams).toMatchObject([{ cluster: CLUSTER, state: 'live', seq: 2, entries: 3 }])
 })
 
@@ -201,7 +201,7 @@ test('outcomes are acknowledged when the ledgers have them', async () => {
 
 test('versions only rise, and outlive an eviction', async () => {
   const { stub } = newWorld()
-  const versions = async () => (await stub.lookup({ model: MODEL, markers: markersOf(CHANGES) })).versions
+  const versions = async () => (await stub.lookup(ask(markersOf(CHANGES)))).versions
   expect(await versions()).toEqual({})
   await stub.noteVersion('policies', 5)
   await stub.noteVersion('policies', 4)
@@ -209,5 +209,6 @@ test('versions only rise, and outlive an eviction', async () => {
   expect(await versions()).toEqual({ policies: 5, keys: 0 })
   await evictDurableObject(stub)
   expect(await versions()).toEqual({ policies: 5, keys: 0 })
-  await expect(stub.noteVersion('No Name', 1)).rejects.toThrow('a version is a whole number under a name')
+  expect(await stub.noteVersion('No Name', 1)).toBe(false)
+  expect(await stub.noteVersion('policies', 0.5)).toBe(false)
 })

@@ -1,4 +1,5 @@
 /** An agent's side of a report stream, by hand: what it sends, and what it has been told. */
+import type { LookupBatch, LookupRequest } from '../../protocol/lookup.ts'
 import type { Outcome } from '../../protocol/outcome.ts'
 import type { DirectoryMessage, ModelLoad, ModelOffer } from '../../protocol/report.ts'
 import { encodeReportFrame, type FrameKind } from '../../protocol/report-frame.ts'
@@ -76,16 +77,36 @@ export function frame(
   epoch: number,
   seq: number,
   changes: readonly Change[] = [],
+  { version = 2, ageMs = 0 } = {},
 ): Uint8Array {
-  return encodeReportFrame({
-    kind,
-    epoch,
-    seq,
-    count: changes.length,
-    keysLo: Uint32Array.from(changes, ({ lo }) => lo),
-    keysHi: Uint32Array.from(changes, ({ hi }) => hi),
-    tiers: Uint8Array.from(changes, ({ tier }) => tier),
-  })
+  return encodeReportFrame(
+    {
+      kind,
+      epoch,
+      seq,
+      count: changes.length,
+      keysLo: Uint32Array.from(changes, ({ lo }) => lo),
+      keysHi: Uint32Array.from(changes, ({ hi }) => hi),
+      nibbles: Uint8Array.from(changes, ({ tier }) => tier),
+      ageMs,
+    },
+    version,
+  )
+}
+
+/** A lookup of one question and nothing else. */
+export function ask(
+  markers: Uint32Array,
+  told: Partial<LookupBatch> = {},
+): LookupBatch & { readonly questions: readonly LookupRequest[] } {
+  return {
+    isolate: 1,
+    colo: 'IAD',
+    questions: [{ model: MODEL, markers }],
+    bookings: [],
+    sightings: [],
+    ...told,
+  }
 }
 
 /** Markers, as a lookup asks for them, of the keys that the changes name. */

@@ -267,9 +267,9 @@ test('an agent with a wrong token is not let in and takes nothing from the right
     listen: { host: '127.0.0.1', port: 0 },
     secrets: { ...config.secrets, clusterToken: 'wrong' },
   })
-  const [stream] = intruder.reporter.streams
-  await until('the intruder to try again', () => stream!.counts.connects > 2)
-  expect(stream!.state).toBe('connecting')
+  const stream = await until('the intruder to dial', () => intruder.reporter.streams[0])
+  await until('the intruder to try again', () => stream.counts.connects > 2)
+  expect(stream.state).toBe('connecting')
   const { streams } = await inspect('us-east')
   expect(streams).toMatchObject([{ cluster: home, state: 'live', resyncs: 0 }])
   await intruder.stop(0)

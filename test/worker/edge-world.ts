@@ -92,9 +92,9 @@ export function newWorld(options: WorldOptions = {}): World {
   const lookups: LookupRequest[] = []
   const lookup = options.lookup ?? knownEverywhere()
   const directory: DirectoryRpc = {
-    lookup: async (request) => {
-      lookups.push(request)
-      return { directory: 'fake', versions: {}, clusters: await lookup(request) }
+    lookup: async ({ questions }) => {
+      lookups.push(...questions)
+      return { directory: 'fake', versions: {}, answers: await Promise.all(questions.map(lookup)) }
     },
     models: async () => ({
       directory: 'fake',
@@ -106,8 +106,17 @@ export function newWorld(options: WorldOptions = {}): World {
         ],
       })),
     }),
-    inspect: async () => ({ directory: 'fake', entries: 0, entriesMax: 1, streams: [] }),
-    noteVersion: async () => undefined,
+    inspect: async () => ({
+      directory: 'fake',
+      entries: 0,
+      entriesMax: 1,
+      lookups: 0,
+      freshness: { counts: [], p50Ms: null, p99Ms: null },
+      hottestRoots: [],
+      rejects: {},
+      streams: [],
+    }),
+    noteVersion: async () => true,
   }
   const bindings = {
     ...env,

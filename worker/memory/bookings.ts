@@ -3,6 +3,7 @@
  * residency. Without it a burst sees a frozen queue, and equal new prompts of a burst scatter. Everything expires.
  */
 import { markerKeyNumber } from '../../core/key-number.ts'
+import { BookingNotes } from './booking-notes.ts'
 
 /** How long a booking or a speculation may stand, whatever the directory says. */
 export const BOOKING_MS_MAX = 2000
@@ -21,14 +22,21 @@ interface Speculation {
 }
 
 export class Bookings {
+  readonly #notes: BookingNotes
   readonly #bookings = new Map<string, Booking[]>()
   readonly #speculations = new Map<number, Speculation>()
+
+  /** `notes` tells the directories of each booking. */
+  constructor(notes: BookingNotes = new BookingNotes()) {
+    this.#notes = notes
+  }
 
   /** A request with `prefillMs` of work and these markers goes to `cluster`. */
   book(cluster: string, prefillMs: number, markers: Uint32Array, nowMs: number): void {
     const bookings = this.#bookings.get(cluster) ?? []
     this.#bookings.set(cluster, bookings)
     bookings.push({ atMs: nowMs, prefillMs })
+    this.#notes.note(cluster, prefillMs, markers, nowMs)
     while (bookings.length > BOOKINGS_MAX || (bookings[0] && bookings[0].atMs < nowMs - BOOKING_MS_MAX)) {
       bookings.shift()
     }
@@ -39,6 +47,7 @@ export class Bookings {
 
   /** The attempt came to nothing: its prompt is not there. The load is left to expire, since some of it may be real. */
   retract(cluster: string, markers: Uint32Array): void {
+    this.#notes.retract(cluster, markers)
     for (let marker = 0; marker + 2 < markers.length; marker += 3) {
       this.#speculations.get(markerKeyNumber(markers, marker))?.clusters.delete(cluster)
     }

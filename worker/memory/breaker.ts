@@ -17,8 +17,21 @@ interface Circuit {
   probeUntilMs: number
 }
 
+/** Who else hears how clusters serve. */
+export interface BreakerAudience {
+  success(cluster: string): void
+  failure(cluster: string): void
+}
+
+const NOBODY: BreakerAudience = { success: () => undefined, failure: () => undefined }
+
 export class Breaker {
+  readonly #audience: BreakerAudience
   readonly #circuits = new Map<string, Circuit>()
+
+  constructor(audience: BreakerAudience = NOBODY) {
+    this.#audience = audience
+  }
 
   /** Whether requests should keep away: open, or half open with a probe under way. */
   isOpen(cluster: string, nowMs: number): boolean {
@@ -35,6 +48,7 @@ export class Breaker {
 
   succeed(cluster: string): void {
     this.#circuits.delete(cluster)
+    this.#audience.success(cluster)
   }
 
   /** The request came to nothing for reasons that say nothing of the cluster: a lost client, say. */
@@ -44,6 +58,7 @@ export class Breaker {
   }
 
   fail(cluster: string, nowMs: number): void {
+    this.#audience.failure(cluster)
     const circuit = this.#circuits.get(cluster) ?? {
       failures: 0,
       openMs: OPEN_MS_FIRST / 2,

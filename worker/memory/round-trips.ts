@@ -2,6 +2,7 @@
  * Measured round trips from this isolate's edge region to each cluster: the time to the response headers without what the
  * agent says it took. Until one is measured the configured figure stands in.
  */
+import { Sightings } from './sightings.ts'
 
 /** Weight of a new sample. */
 const SAMPLE_WEIGHT = 0.2
@@ -14,7 +15,13 @@ const RTT_MS_OTHER_REGION = 150
 const PAIRS_MAX = 1024
 
 export class RoundTrips {
+  readonly #sightings: Sightings
   readonly #estimates = new Map<string, number>()
+
+  /** `sightings` tells the directory of each sample. */
+  constructor(sightings: Sightings = new Sightings()) {
+    this.#sightings = sightings
+  }
 
   /** The estimate in ms; `seedMs` is the configured figure. */
   estimateMs(edgeRegion: string, cluster: string, seedMs: number | undefined, isSameRegion: boolean): number {
@@ -28,6 +35,7 @@ export class RoundTrips {
   /** `estimateMs` is what was expected before the sample. */
   record(edgeRegion: string, cluster: string, sampleMs: number, estimateMs: number): void {
     if (!(sampleMs >= 0)) return
+    this.#sightings.roundTrip(edgeRegion, cluster, sampleMs)
     const pair = `${edgeRegion} ${cluster}`
     if (!this.#estimates.has(pair) && this.#estimates.size >= PAIRS_MAX) return
     const capped = Math.min(sampleMs, estimateMs * SAMPLE_FACTOR_MAX + SAMPLE_EXCESS_MS_MAX)

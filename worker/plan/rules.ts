@@ -20,6 +20,7 @@ export function healthRules(isConversationKnown: boolean): Rule<Candidate>[] {
   return [
     ({ knowledge }) =>
       knowledge.state === 'known' && knowledge.draining && !isConversationKnown ? 'draining' : null,
+    ({ knowledge }) => (knowledge.state === 'unknown' && knowledge.hasLeft ? 'agent-left' : null),
     ({ isBreakerOpen }) => (isBreakerOpen ? 'breaker-open' : null),
   ]
 }

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { RegionalDirectory, SILENCE_MS_MAX } from '../../../directory/residency/regional-directory.ts'
 import type { Effect } from '../../../directory/residency/sending.ts'
 import {
+  ask as question,
   CHANGES,
   frame,
   heartbeat,
@@ -38,15 +39,16 @@ function synced(epoch = 7): RegionalDirectory {
 
 function ask(directory: RegionalDirectory, nowMs = 0, cluster = CLUSTER) {
   return directory
-    .lookup({ model: MODEL, markers: MARKERS }, nowMs)
+    .lookup(question(MARKERS), nowMs)
+    .flat()
     .find((known) => known.cluster === cluster)
 }
 
 test('a snapshot makes a cluster known, each part acknowledged', () => {
   const directory = new RegionalDirectory('us-east', 1024)
-  expect(directory.lookup({ model: MODEL, markers: MARKERS }, 0)).toEqual([])
+  expect(directory.lookup(question(MARKERS), 0)).toEqual([[]])
   const welcome = directory.receiveText('a', CLUSTER, hello(CLUSTER, 7), 0)
-  expect(messagesOf(welcome)).toEqual([{ type: 'welcome', epoch: 7, directory: 'us-east' }])
+  expect(messagesOf(welcome)).toEqual([{ type: 'welcome', epoch: 7, directory: 'us-east', v: 2 }])
   expect(ask(directory)).toEqual({ cluster: CLUSTER, state: 'unknown' })
   const ack = directory.receiveFrame('a', CLUSTER, frame('snapshot', 7, 1, CHANGES.slice(0, 2)), 1)
   expect(messagesOf(ack)).toEqual([{ type: 'ack', epoch: 7, seq: 1 }])
@@ -155,7 +157,7 @@ test('what a silent cluster said is believed for a while, then it is unknown and
   directory.close('a', CLUSTER)
   expect(ask(directory, SILENCE_MS_MAX)).toMatchObject({ state: 'known', ageMs: SILENCE_MS_MAX })
   expect(ask(directory, SILENCE_MS_MAX + 1)).toEqual({ cluster: CLUSTER, state: 'unknown' })
-  expect(directory.inspect(SILENCE_MS_MAX + 1).entries).toBe(0)
+  expect(directory.inspect(SILENCE_MS_MAX + 1).streams).toMatchObject([{ state: 'absent', entries: 0 }])
 })
 
 test('clusters keep apart', () => {

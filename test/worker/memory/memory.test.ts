@@ -1,7 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { Bookings, BOOKING_MS_MAX } from '../../../worker/memory/bookings.ts'
 import { Breaker, BREAKER_FAILURES } from '../../../worker/memory/breaker.ts'
-import { RecentLookups, RECENT_LOOKUP_MS_MAX } from '../../../worker/memory/recent-lookups.ts'
+import {
+  LOOKUP_COPY_MS_MAX,
+  RecentLookups,
+  RECENT_LOOKUP_MS_MAX,
+} from '../../../worker/memory/recent-lookups.ts'
 import { RoundTrips } from '../../../worker/memory/round-trips.ts'
 import { Versions } from '../../../worker/memory/versions.ts'
 import { known } from '../plan/candidates.ts'
@@ -112,9 +116,10 @@ describe('round trips', () => {
 
 test('a recent lookup serves its load for a second, never its matches', () => {
   const recent = new RecentLookups()
+  const markers = Uint32Array.from([256, 1, 2])
   recent.remember(
     'us',
-    'm',
+    { model: 'm', markers },
     [known('c', { matchedBytes: 512, loads: { backlogMs: 7 } }), { cluster: 'd', state: 'unknown' }],
     0,
   )
@@ -122,6 +127,14 @@ test('a recent lookup serves its load for a second, never its matches', () => {
     { cluster: 'c', matchedBytes: 0, tier: 0, ageMs: 500, load: { backlogMs: 7 } },
     { cluster: 'd', state: 'unknown' },
   ])
+  // The same question is answered whole from the copy, for a shorter while.
+  expect(recent.copy('us', { model: 'm', markers }, 400)).toMatchObject([
+    { cluster: 'c', matchedBytes: 512, ageMs: 500 },
+    { cluster: 'd', state: 'unknown' },
+  ])
+  expect(recent.copy('us', { model: 'm', markers }, LOOKUP_COPY_MS_MAX + 1)).toBeNull()
+  expect(recent.copy('us', { model: 'm', markers: Uint32Array.from([512, 1, 2, 768, 5, 6]) }, 1)).toBeNull()
+  expect(recent.copy('us', { model: 'm', markers: new Uint32Array() }, 1)).toBeNull()
   expect(recent.recall('us', 'm', RECENT_LOOKUP_MS_MAX + 1)).toBeNull()
   expect(recent.recall('us', 'other', 1)).toBeNull()
   expect(recent.recall('eu', 'm', 1)).toBeNull()
