@@ -9,7 +9,8 @@ import type { Outcome } from '../protocol/outcome.ts'
 import type { Cluster } from './cluster.ts'
 import type { DirectoryStream } from './directory-stream.ts'
 import type { ResidencyChange } from './ledger/prefix-ledger.ts'
-import { RegionReports, type MarkerChange } from './region-reports.ts'
+import { RegionReports } from './region-reports.ts'
+import type { MarkerChange } from './report/divisions.ts'
 
 /** Changes of one interval; what is over waits for the next. */
 const CHANGES_MAX = 50_000
@@ -92,6 +93,6 @@ export class Reporter implements OutcomeLog {
   }
 }
 
-function toChange({ lo, hi, tier, copies = 1, origin = null }: ResidencyChange): MarkerChange {
-  return { lo, hi, nibble: residencyNibble(tier, copies), origin }
+function toChange({ lo, hi, tier, copies = 1, origin }: ResidencyChange): MarkerChange {
+  return { lo, hi, nibble: residencyNibble(tier, copies), origin: origin ?? null }
 }

@@ -44,7 +44,7 @@ export interface ResidencyChange {
   readonly tier: number
   /** How many endpoints hold it there, where that is known. */
   readonly copies?: number
-  readonly origin?: MarkerOrigin | null
+  readonly origin?: MarkerOrigin | undefined
 }
 
 export class PrefixLedger {
@@ -157,14 +157,14 @@ export class PrefixLedger {
       const tier = this.#tierOf(marker)
       if (tier === marker.reportedTier) continue
       marker.reportedTier = tier
-      changes.push({ lo: marker.lo, hi: marker.hi, tier, origin: marker.origin ?? null })
+      changes.push({ lo: marker.lo, hi: marker.hi, tier, origin: marker.origin })
     }
     return changes
   }
 
   /** All markers that lie somewhere in the cluster, as the directories were told. */
   *resident(): Generator<ResidencyChange> {
-    for (const { lo, hi, reportedTier, origin = null } of this.#markers.values()) {
+    for (const { lo, hi, reportedTier, origin } of this.#markers.values()) {
       if (reportedTier !== TIER_NOWHERE) yield { lo, hi, tier: reportedTier, origin }
     }
   }
@@ -199,7 +199,7 @@ export class PrefixLedger {
     if (this.#markers.get(key) === marker) this.#markers.delete(key)
     this.#dirty.delete(marker)
     if (marker.reportedTier !== TIER_NOWHERE) {
-      const { lo, hi, origin = null } = marker
+      const { lo, hi, origin } = marker
       this.#departed.push({ lo, hi, tier: TIER_NOWHERE, origin })
     }
     if (marker.block === NO_BLOCK) return

@@ -18,12 +18,14 @@ export const PART_CHANGES_MAX = 8192
 export class EpochFrames {
   readonly epoch: number
   readonly #version: number
+  readonly #partMax: number
   #seq = 0
   #parts: (readonly Change[])[] = []
   #waiting: Change[] = []
   #waitingSinceMs = 0
 
-  constructor(epoch: number, version: number = PROTOCOL_VERSION) {
+  constructor(epoch: number, version: number = PROTOCOL_VERSION, partMax: number = PART_CHANGES_MAX) {
+    this.#partMax = partMax
     this.epoch = epoch
     this.#version = version
   }
@@ -43,8 +45,8 @@ export class EpochFrames {
   }
 
   takeSnapshot(all: readonly Change[]): void {
-    for (let at = 0; at === 0 || at < all.length; at += PART_CHANGES_MAX) {
-      this.#parts.push(all.slice(at, at + PART_CHANGES_MAX))
+    for (let at = 0; at === 0 || at < all.length; at += this.#partMax) {
+      this.#parts.push(all.slice(at, at + this.#partMax))
     }
   }
 

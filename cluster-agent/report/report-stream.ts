@@ -25,6 +25,8 @@ export interface StreamInput {
   readonly outcomes: OutcomeQueue | null
   /** In [0, 1): epochs and delays are drawn from it. */
   readonly random: () => number
+  /** Changes of one snapshot part; by default as many as a lookup may wait for. */
+  readonly partMax?: number
   readonly table?: StreamTable
 }
 
@@ -184,7 +186,7 @@ export class ReportStream {
   #sendHello(nowMs: number): void {
     this.#version = this.#speaksOlder ? PROTOCOL_VERSION_OLDEST : PROTOCOL_VERSION
     const epoch = Math.floor(this.#input.random() * 2 ** 32)
-    this.#frames = new EpochFrames(epoch, this.#version)
+    this.#frames = new EpochFrames(epoch, this.#version, this.#input.partMax)
     this.#beats.restart()
     this.#overdueMs = nowMs + PROGRESS_MS_MAX
     this.#say({ type: 'hello', v: this.#version, epoch, ...this.#input.hello() })

@@ -140,9 +140,9 @@ export class RegionalDirectory {
     return inspectDirectory(this.#name, this.#knowledge, this.#rejects.counts(), nowMs)
   }
 
-  /** The map as it is: for checkers that compare it with the truth. */
-  get map(): Pick<ResidencyMap, 'get'> {
-    return this.#knowledge.map
+  /** What is held, as it is: for checkers that compare it with the truth. */
+  get held(): Pick<Knowledge, 'clusters' | 'map'> {
+    return this.#knowledge
   }
 
   #receiveHello(connection: string, cluster: string, hello: Hello, nowMs: number): Sending[] {
