@@ -7,7 +7,8 @@ import type { AgentConfig } from './config.ts'
 import { Discovery } from './discovery.ts'
 import { EngineClients } from './engine-clients.ts'
 import { EventSources } from './event-sources.ts'
-import type { EventSubscriber } from './event-subscriber.ts'
+import type { EventFeed } from './event-feed.ts'
+import { EventListener } from './event-listener.ts'
 import { Generation } from './generate.ts'
 import { Health } from './health.ts'
 import { Learner } from './learner.ts'
@@ -22,7 +23,7 @@ export interface RunningAgent {
   readonly cluster: Cluster
   readonly learner: Learner
   readonly roster: Roster
-  readonly subscribers: readonly EventSubscriber[]
+  readonly subscribers: readonly EventFeed[]
   readonly reporter: Reporter
   /** Takes no new connections, lets requests end within the bound, then lets go of everything. */
   stop(drainMs?: number): Promise<void>
@@ -42,7 +43,9 @@ export async function startAgent(
   const restored = (await store?.restore()) ?? 0
   const learner = new Learner(cluster, log, restored === 0)
   await learner.prepare()
-  const sources = new EventSources(cluster, log)
+  const listener = config.eventsBind === undefined ? null : new EventListener(config.eventsBind, log)
+  await listener?.start()
+  const sources = new EventSources(cluster, log, listener)
   const health = new Health({ cluster, onRestart: (number) => sources.noteRestart(number), log })
   const clients = new EngineClients()
   const reporter = new Reporter(cluster, log)

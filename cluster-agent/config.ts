@@ -51,6 +51,11 @@ const fileSchema = z.strictObject({
     .describe(
       'The most endpoints at one time, those included that still end; memory of the index grows with it',
     ),
+  eventsBind: z
+    .string()
+    .startsWith('tcp://')
+    .optional()
+    .describe('ZMQ endpoint to bind for engines that dial in with their KV events'),
   standalone: z
     .strictObject({ tenant: nameSchema, shareScope: z.string().min(1).max(128) })
     .optional()

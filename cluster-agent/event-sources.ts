@@ -1,72 +1,122 @@
-/** One event subscriber for each endpoint, as endpoints come and go. */
+/** One event feed for each endpoint, as endpoints come and go: dialled, asked for, or waited for. */
 import type { Logger } from 'pino'
 import type { Cluster } from './cluster.ts'
 import type { EndpointSpec } from './discovery/endpoint-spec.ts'
+import { findEventAddresses } from './event-addresses.ts'
+import { EventFeed, type FeedOptions } from './event-feed.ts'
+import type { EventListener } from './event-listener.ts'
 import { EventSubscriber } from './event-subscriber.ts'
+import { saltOf } from './events/block-identity.ts'
+import type { EventBatch } from './events/event-batch.ts'
 import type { RosterPart } from './roster.ts'
 import type { Endpoint } from './routing/endpoint.ts'
+
+/** Chains that an engine began, with a cache salt and without, and the block size that it speaks of. */
+export interface RootCounts {
+  salted: number
+  unsalted: number
+  blockTokens: number
+}
+
+interface Source {
+  feed: EventFeed
+  readonly roots: RootCounts
+  readonly stopping: AbortController
+  /** Of an engine that is asked where it publishes. */
+  asking: Promise<void>
+}
 
 export class EventSources implements RosterPart {
   readonly #cluster: Cluster
   readonly #log: Logger
-  readonly #byNumber = new Map<number, EventSubscriber>()
-  /** Fences of each subscriber that a restart has accounted for. */
-  readonly #fencesSeen = new Map<number, number>()
+  readonly #listener: EventListener | null
+  readonly #byNumber = new Map<number, Source>()
 
-  constructor(cluster: Cluster, log: Logger) {
+  constructor(cluster: Cluster, log: Logger, listener: EventListener | null = null) {
     this.#cluster = cluster
     this.#log = log
+    this.#listener = listener
   }
 
   /** In order of the endpoints' numbers. */
-  get all(): readonly EventSubscriber[] {
-    return [...this.#byNumber].toSorted(([a], [b]) => a - b).map(([, subscriber]) => subscriber)
+  get all(): readonly EventFeed[] {
+    return [...this.#byNumber].toSorted(([a], [b]) => a - b).map(([, { feed }]) => feed)
   }
 
-  of(number: number): EventSubscriber | null {
-    return this.#byNumber.get(number) ?? null
+  of(number: number): EventFeed | null {
+    return this.#byNumber.get(number)?.feed ?? null
   }
 
-  open({ number }: Endpoint, { endpoint, events, replay }: EndpointSpec): void {
-    const subscriber = new EventSubscriber({
-      name: endpoint,
-      events,
-      replay,
-      onEvent: (event) => {
-        for (const { index } of this.#cluster.states) index.apply(number, event)
+  rootsOf(number: number): Readonly<RootCounts> {
+    return this.#byNumber.get(number)?.roots ?? { salted: 0, unsalted: 0, blockTokens: 0 }
+  }
+
+  /** Another process is there. Its stream mostly knows already, by the socket. */
+  noteRestart(number: number): void {
+    this.of(number)?.noteRestart()
+  }
+
+  /** Forgets what is known of the endpoint, and begins anew with a replay. */
+  resync(number: number): void {
+    this.of(number)?.fence('asked to')
+  }
+
+  open({ number }: Endpoint, spec: EndpointSpec): void {
+    const roots: RootCounts = { salted: 0, unsalted: 0, blockTokens: 0 }
+    const options: FeedOptions = {
+      name: spec.endpoint,
+      replay: spec.replay,
+      rank: spec.rank,
+      onBatch: (batch) => {
+        countRoots(roots, batch)
+        for (const { index } of this.#cluster.states) index.applyBatch(number, batch)
       },
       onFence: () => this.#cluster.fence(number),
       log: this.#log,
-    })
-    this.#byNumber.set(number, subscriber)
-    subscriber.start()
-  }
-
-  /** Another process is there. The subscriber mostly knows already, by its socket; else it begins anew. */
-  noteRestart(number: number): void {
-    const subscriber = this.#byNumber.get(number)
-    const endpoint = this.#cluster.registry.endpoint(number)
-    const spec = this.#cluster.registry.spec(number)
-    if (!subscriber || !endpoint || !spec) return
-    const { fences } = subscriber.counts
-    const hasFenced = fences > (this.#fencesSeen.get(number) ?? 0)
-    this.#fencesSeen.set(number, fences)
-    if (hasFenced) return
-    void this.retire(number).then(() => {
-      this.#cluster.fence(number)
-      if (this.#cluster.registry.endpoint(number) === endpoint && !this.#byNumber.has(number))
-        this.open(endpoint, spec)
-    })
+    }
+    const { events } = spec
+    const feed = events === undefined ? new EventFeed(options) : new EventSubscriber({ ...options, events })
+    const source: Source = { feed, roots, stopping: new AbortController(), asking: Promise.resolve() }
+    this.#byNumber.set(number, source)
+    feed.start()
+    if (events !== undefined) return
+    if (this.#listener) this.#listener.add({ ...spec, feed })
+    else source.asking = this.#ask(source, spec, options)
   }
 
   async retire(number: number): Promise<void> {
-    const subscriber = this.#byNumber.get(number)
+    const source = this.#byNumber.get(number)
+    if (!source) return
     this.#byNumber.delete(number)
-    this.#fencesSeen.delete(number)
-    await subscriber?.stop()
+    source.stopping.abort()
+    await source.asking
+    this.#listener?.remove(source.feed)
+    await source.feed.stop()
   }
 
   async stop(): Promise<void> {
     await Promise.all([...this.#byNumber.keys()].map((number) => this.retire(number)))
+    await this.#listener?.stop()
+  }
+
+  async #ask(source: Source, { url, rank }: EndpointSpec, options: FeedOptions): Promise<void> {
+    const found = await findEventAddresses(url, rank ?? 0, source.stopping.signal)
+    if (!found || source.stopping.signal.aborted) return
+    await source.feed.stop()
+    const { events, replay } = found
+    source.feed = new EventSubscriber({ ...options, events, replay: options.replay ?? replay })
+    source.feed.start()
+  }
+}
+
+function countRoots(roots: RootCounts, batch: EventBatch): void {
+  for (let i = 0; i < batch.count; i++) {
+    const event = batch.event(i)
+    // Placeholders of offload tiers name neither tokens nor a size.
+    if (event.kind !== 'stored' || event.blockTokens === 0) continue
+    roots.blockTokens = event.blockTokens
+    if (event.hasParent) continue
+    if (saltOf(event) === null) roots.unsalted++
+    else roots.salted++
   }
 }

@@ -50,7 +50,16 @@ export const endpointSchema = z.strictObject({
     .max(64)
     .optional()
     .describe('Rollout that it belongs to; legs of a hand-off need the same'),
-  events: z.string().startsWith('tcp://').describe('ZMQ endpoint of its KV events'),
+  events: z
+    .string()
+    .startsWith('tcp://')
+    .optional()
+    .describe('ZMQ endpoint of its KV events; without it the engine dials `eventsBind`, or is asked for it'),
+  eventsTopic: z
+    .string()
+    .max(256)
+    .optional()
+    .describe('Topic of its KV events at `eventsBind`; default: the one that names its address'),
   replay: z.string().startsWith('tcp://').optional().describe('ZMQ endpoint of the replay of events'),
   rank: z.int().min(0).max(1023).optional().describe('Data-parallel rank behind `url`, if it has several'),
   connector: z.enum(['nixl', 'mooncake']).optional().describe('How it hands KV over; default: nixl'),

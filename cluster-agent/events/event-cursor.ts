@@ -1,25 +1,51 @@
 /**
- * Where a subscription stands in one engine's event stream. The stream carries no mark of the engine's life: a number
- * that goes back means another engine process, whose cache is empty.
+ * Where a subscription stands in one engine's event stream. The stream carries no mark of the engine's life: a number that
+ * goes back means another engine process, unless the message is the very one that had this number before.
  */
-export type EventVerdict =
-  | { readonly kind: 'apply' }
-  | { readonly kind: 'duplicate' }
-  /** Messages from `fromSeq` on are missing: replay them. */
-  | { readonly kind: 'gap'; readonly fromSeq: number }
-  /** Another engine process: forget what was known and start from 0. */
-  | { readonly kind: 'restarted' }
+import type { EventMessage } from './frames.ts'
 
-const APPLY: EventVerdict = { kind: 'apply' }
-const DUPLICATE: EventVerdict = { kind: 'duplicate' }
-const RESTARTED: EventVerdict = { kind: 'restarted' }
+export type EventVerdict = 'next' | 'copy' | 'gap' | 'back'
 
-/** How far back a number may lie and still be a late copy rather than a new process. */
-export const LATE_COPIES_MAX = 16
+/** Messages whose copies are told from those of another life. */
+const MARKS = 16
+const MARK_BYTES = 16
 
-/** `nextSeq` is the number that comes next. */
-export function judgeEvent(nextSeq: number, seq: number): EventVerdict {
-  if (seq === nextSeq) return APPLY
-  if (seq > nextSeq) return { kind: 'gap', fromSeq: nextSeq }
-  return seq === 0 || nextSeq - seq > LATE_COPIES_MAX ? RESTARTED : DUPLICATE
+export class EventCursor {
+  /** The number that comes next, or null before any is known. */
+  nextSeq: number | null = null
+  readonly #marks = new Int32Array(MARKS)
+
+  judge(message: EventMessage): EventVerdict {
+    if (this.nextSeq === null || message.seq === this.nextSeq) return 'next'
+    if (message.seq > this.nextSeq) return 'gap'
+    return this.isSame(message) ? 'copy' : 'back'
+  }
+
+  note(message: EventMessage): void {
+    this.nextSeq = message.seq + 1
+    this.#marks[message.seq % MARKS] = markOf(message)
+  }
+
+  /** Whether a message is the one that was noted under its number. Old ones are not remembered. */
+  isSame(message: EventMessage): boolean {
+    if (this.nextSeq === null || message.seq >= this.nextSeq) return false
+    return message.seq >= this.nextSeq - MARKS && this.#marks[message.seq % MARKS] === markOf(message)
+  }
+
+  clear(): void {
+    this.nextSeq = null
+    this.#marks.fill(0)
+  }
+}
+
+/** The first bytes hold the batch's time, the last ones its newest tokens or hashes. */
+function markOf({ seq, payload }: EventMessage): number {
+  let mark = Math.imul(seq + 1, 0x9e3779b1) ^ payload.length
+  const { length } = payload
+  for (let i = 0; i < MARK_BYTES && i < length; i++) {
+    mark = Math.imul(mark ^ (payload[i] as number), 0x85ebca6b)
+    mark = Math.imul(mark ^ (payload[length - 1 - i] as number), 0xc2b2ae35)
+    mark ^= mark >>> 15
+  }
+  return mark | 1
 }

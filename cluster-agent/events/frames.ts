@@ -13,6 +13,7 @@ export type ReplayReply =
   | { readonly kind: 'end' }
 
 const SEQ_BYTES = 8
+const BATCH_OF_THREE = 0x93
 
 /** null when the frames are no live message. */
 export function parseLiveFrames(frames: readonly Uint8Array[]): EventMessage | null {
@@ -31,6 +32,14 @@ export function parseReplayFrames(frames: readonly Uint8Array[]): ReplayReply | 
   if (seq === null || !payload) return null
   if (seq === -1) return payload.length === 0 ? { kind: 'end' } : null
   return { kind: 'message', message: { seq, payload } }
+}
+
+/** The data-parallel rank at the end of a payload `[time, events, rank]`; null when it does not stand there. */
+export function peekRank(payload: Uint8Array): number | null {
+  const last = payload.at(-1)
+  if (payload[0] !== BATCH_OF_THREE || last === undefined) return null
+  if (last < 0x80) return last
+  return last < 0xc0 && payload.at(-2) === 0xcc ? last : null
 }
 
 /** What a DEALER sends to have everything from `seq` on repeated. */

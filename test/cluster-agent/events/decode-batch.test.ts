@@ -2,7 +2,6 @@ import { encode } from '@msgpack/msgpack'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { decodeBatch } from '../../../cluster-agent/events/decode-batch.ts'
-import { judgeEvent, LATE_COPIES_MAX } from '../../../cluster-agent/events/event-cursor.ts'
 import { parseLiveFrames, parseReplayFrames } from '../../../cluster-agent/events/frames.ts'
 
 const batch = (events: unknown) => encode([1.5, events, 0], { useBigInt64: true })
@@ -86,12 +85,4 @@ test('frames that are none are refused', () => {
   expect(parseReplayFrames([])).toBeNull()
   expect(parseReplayFrames([seq, seq, seq])).toBeNull()
   expect(parseReplayFrames([new Uint8Array(), new Uint8Array(8).fill(0xff), Uint8Array.of(1)])).toBeNull()
-})
-
-test('the cursor tells the next message from a copy, a gap and another process', () => {
-  expect(judgeEvent(5, 5)).toEqual({ kind: 'apply' })
-  expect(judgeEvent(5, 8)).toEqual({ kind: 'gap', fromSeq: 5 })
-  expect(judgeEvent(5, 4)).toEqual({ kind: 'duplicate' })
-  expect(judgeEvent(5, 0)).toEqual({ kind: 'restarted' })
-  expect(judgeEvent(100, 100 - LATE_COPIES_MAX - 1)).toEqual({ kind: 'restarted' })
 })

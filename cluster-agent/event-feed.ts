@@ -1,0 +1,175 @@
+/**
+ * What one engine core says, from frames to the index: events/event-stream.ts with a decoder, replays and a clock. Where
+ * the frames come from is the business of event-subscriber.ts (we dial) and event-listener.ts (engines dial).
+ */
+import type { Logger } from 'pino'
+import { replayEvents } from './event-replay.ts'
+import { BatchDecoder } from './events/batch-decoder.ts'
+import { EventBatch } from './events/event-batch.ts'
+import { EventStream } from './events/event-stream.ts'
+import { parseLiveFrames, peekRank } from './events/frames.ts'
+import type { StreamState } from './events/stream-table.ts'
+
+export interface FeedOptions {
+  readonly name: string
+  readonly replay: string | undefined
+  /** Data-parallel rank whose events these are; of others nothing is taken. */
+  readonly rank?: number | undefined
+  readonly onBatch: (batch: EventBatch) => void
+  /** The endpoint is another process, or what was known of it has a hole: forget it. */
+  readonly onFence: () => void
+  readonly log: Logger
+}
+
+/** Silence after which an engine is asked for its last words: while it is idle nothing shows that they are lost. */
+const QUIET_MS = 3000
+
+export class EventFeed {
+  readonly #options: FeedOptions
+  readonly #stream: EventStream
+  readonly #decoder = new BatchDecoder()
+  readonly #stopping = new AbortController()
+  #replaying = new AbortController()
+  #replays: Promise<unknown> = Promise.resolve()
+  #timer: NodeJS.Timeout | undefined
+  #heardMs = performance.now()
+  #malformed = 0
+  #foreign = 0
+
+  constructor(options: FeedOptions) {
+    this.#options = options
+    this.#stream = new EventStream({
+      apply: (payload) => this.#apply(payload),
+      forget: (reason) => this.#forget(reason),
+      replay: options.replay === undefined ? null : (fromSeq, token) => this.#replay(fromSeq, token),
+    })
+  }
+
+  get state(): StreamState {
+    return this.#stream.state
+  }
+
+  get counts() {
+    const { applied, replayed, gaps, copies, fences, holes, overruns } = this.#stream.counts
+    return {
+      messages: applied,
+      replayed,
+      gaps,
+      copies,
+      fences: fences + holes,
+      overruns,
+      malformed: this.#malformed,
+      foreign: this.#foreign,
+      unusual: this.#decoder.unusual,
+    }
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#watch(), QUIET_MS / 2)
+    this.#timer.unref()
+  }
+
+  connected(): void {
+    this.#heardMs = performance.now()
+    this.#stream.connected()
+  }
+
+  /** Asks the engine whether it is the one that it was. */
+  check(): void {
+    this.#stream.quiet()
+  }
+
+  disconnected(): void {
+    this.#replaying.abort()
+    this.#stream.disconnected()
+  }
+
+  /** One live message, as it came from the socket. */
+  receive(frames: readonly Uint8Array[]): void {
+    const message = parseLiveFrames(frames)
+    this.#heardMs = performance.now()
+    if (!message) {
+      this.#malformed++
+      return
+    }
+    const { rank } = this.#options
+    const speaker = rank === undefined ? null : peekRank(message.payload)
+    // Each rank counts its messages on its own.
+    if (speaker !== null && speaker !== rank) this.#foreign++
+    else this.#stream.receive(message)
+  }
+
+  /** Forgets what is known of the engine and reads it anew. */
+  fence(reason: string): void {
+    this.#stream.changed(reason)
+  }
+
+  /** Another process is there, says somebody who does not know whether the socket said so already. */
+  noteRestart(): void {
+    this.#stream.noteRestart()
+  }
+
+  /** The process's start time or the pod's id: another one than before means an empty cache. */
+  noteIncarnation(incarnation: string): void {
+    this.#stream.noteIncarnation(incarnation)
+  }
+
+  /** The engine's cache was reset: it says so itself only with its next step. */
+  noteReset(): void {
+    const batch = new EventBatch()
+    batch.open('cleared')
+    this.#options.onBatch(batch)
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.#timer)
+    this.#stopping.abort()
+    this.#replaying.abort()
+    await this.#replays
+  }
+
+  #watch(): void {
+    if (performance.now() - this.#heardMs < QUIET_MS) return
+    this.#heardMs = performance.now()
+    this.#stream.quiet()
+  }
+
+  #apply(payload: Uint8Array): boolean {
+    const batch = this.#decoder.decode(payload)
+    if (!batch) {
+      this.#malformed++
+      return false
+    }
+    if (batch.isLossy) return false
+    this.#options.onBatch(batch)
+    return true
+  }
+
+  #forget(reason: string): void {
+    this.#options.onFence()
+    this.#options.log.info({ endpoint: this.#options.name, reason }, 'KV events: residency forgotten')
+  }
+
+  /** A new one ends the one before. */
+  #replay(fromSeq: number, token: number): void {
+    const { replay } = this.#options
+    if (replay === undefined || this.#stopping.signal.aborted) return
+    this.#replaying.abort()
+    this.#replaying = new AbortController()
+    const { signal } = this.#replaying
+    const done = replayEvents({
+      address: replay,
+      fromSeq,
+      signal,
+      onMessage: (message) => {
+        if (!signal.aborted) this.#stream.receiveReplay(token, message)
+      },
+      onMalformed: () => this.#malformed++,
+    }).then((isWhole) => {
+      if (signal.aborted) return
+      if (!isWhole) this.#options.log.warn({ endpoint: this.#options.name, fromSeq }, 'KV events: no replay')
+      this.#stream.endReplay(token, isWhole)
+    })
+    this.#replays = Promise.all([this.#replays, done])
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * One engine core's event stream: what was received, in any order and with any loss, turned into what may be believed. It
+ * follows stream-table.ts and does no I/O: replays are asked for and handed in. The first part of history that is known
+ * counts as positive knowledge: what was stored and not removed since is there.
+ */
+import { EventCursor } from './event-cursor.ts'
+import type { EventMessage } from './frames.ts'
+import { EVENT_STREAM_TABLE, type StreamEvent, type StreamState } from './stream-table.ts'
+
+export interface StreamEffects {
+  /** False when it cannot be read whole: a removal may be in it. */
+  apply(payload: Uint8Array): boolean
+  /** What is known is of another process, or has a hole. */
+  forget(reason: string): void
+  /** Ask the engine for everything from `fromSeq` on and hand it in under `token`; null where it has no replay. */
+  readonly replay: ((fromSeq: number, token: number) => void) | null
+}
+
+/** Live messages that wait for a replay. Beyond either they are let go and asked for again. */
+export const HELD_MAX = 10_000
+export const HELD_BYTES_MAX = 64 * 1024 * 1024
+
+export class EventStream {
+  readonly #effects: StreamEffects
+  readonly #cursor = new EventCursor()
+  #state: StreamState = 'cold'
+  #token = 0
+  /** Whether the replay under way should begin with the last message that was applied, and has not yet. */
+  #awaitsLast = false
+  #held: EventMessage[] = []
+  #heldBytes = 0
+  #isOverrun = false
+  #incarnation: string | null = null
+  /** Whether anything was forgotten since the incarnation was last heard of. */
+  #hasForgotten = false
+  readonly counts = { applied: 0, replayed: 0, copies: 0, gaps: 0, holes: 0, fences: 0, overruns: 0 }
+
+  constructor(effects: StreamEffects) {
+    this.#effects = effects
+  }
+
+  get state(): StreamState {
+    return this.#state
+  }
+
+  get nextSeq(): number | null {
+    return this.#cursor.nextSeq
+  }
+
+  connected(): void {
+    this.#on('connected', 'reconnected')
+  }
+
+  disconnected(): void {
+    this.#on('disconnected', 'disconnected')
+  }
+
+  /** Nothing came for a while. Asks whether that is so. */
+  quiet(): void {
+    if (this.#effects.replay && this.#cursor.nextSeq !== null) this.#on('quiet', '')
+  }
+
+  /** A sign from elsewhere: forget what is known and read it anew. */
+  changed(reason: string): void {
+    this.#on('changed', reason)
+  }
+
+  /** Which life the engine lives, by its process's start or its pod's id. One that is heard of first changes nothing. */
+  noteIncarnation(incarnation: string): void {
+    const isAnother = this.#incarnation !== null && this.#incarnation !== incarnation
+    this.#incarnation = incarnation
+    if (isAnother) this.noteRestart()
+    this.#hasForgotten = false
+  }
+
+  noteRestart(): void {
+    // The socket often says it before: then what is known is the new life's already.
+    if (!this.#hasForgotten) this.changed('another incarnation')
+    this.#hasForgotten = false
+  }
+
+  receive(message: EventMessage): void {
+    const verdict = this.#cursor.judge(message)
+    if (this.#state === 'live' && verdict === 'gap') this.counts.gaps++
+    if (verdict === 'copy') this.counts.copies++
+    this.#on(verdict, 'sequence went back', message)
+  }
+
+  receiveReplay(token: number, message: EventMessage): void {
+    if (token !== this.#token || this.#state !== 'syncing') return
+    const { nextSeq } = this.#cursor
+    this.#awaitsLast = false
+    if (nextSeq === null || message.seq >= nextSeq) {
+      this.counts.replayed++
+      this.#apply(message)
+    } else if (message.seq === nextSeq - 1 && !this.#cursor.isSame(message)) {
+      // A gap that a restart hid: the new process has passed the number that the old one had reached.
+      this.changed('replay contradicts')
+    }
+  }
+
+  /** `isWhole`: the engine said that this was all. */
+  endReplay(token: number, isWhole: boolean): void {
+    if (token !== this.#token || this.#state !== 'syncing') return
+    // An engine that has not even the last message is not the one that sent it.
+    if (isWhole && this.#awaitsLast) {
+      this.changed('replay contradicts')
+      return
+    }
+    if (isWhole) this.#cursor.nextSeq ??= 0
+    this.#on('replayed', '')
+  }
+
+  #on(event: StreamEvent, reason: string, message?: EventMessage): void {
+    const { to, action } = EVENT_STREAM_TABLE[this.#state][event]
+    this.#state = to
+    switch (action) {
+      case 'none':
+        break
+      case 'apply':
+        if (message) this.#apply(message)
+        break
+      case 'hold':
+        if (message) this.#hold(message)
+        break
+      case 'settle':
+        this.#settle()
+        break
+      case 'forget':
+        this.#forget(reason)
+        break
+      case 'replay':
+      case 'hold-and-replay':
+        if (message) this.#hold(message)
+        this.#replay()
+        break
+      case 'forget-and-replay':
+      case 'forget-hold-and-replay':
+        this.#forget(reason)
+        if (message) this.#hold(message)
+        this.#replay()
+        break
+    }
+  }
+
+  /** Nothing is applied across a hole: what was removed in it would be believed for ever. */
+  #apply(message: EventMessage): void {
+    if (this.#cursor.nextSeq !== null && message.seq > this.#cursor.nextSeq) {
+      this.counts.holes++
+      this.#effects.forget('events are missing')
+    }
+    this.counts.applied++
+    if (!this.#effects.apply(message.payload)) {
+      this.counts.holes++
+      this.#effects.forget('unreadable events')
+    }
+    this.#cursor.note(message)
+  }
+
+  #forget(reason: string): void {
+    this.counts.fences++
+    this.#hasForgotten = true
+    this.#token++
+    this.#cursor.clear()
+    this.#dropHeld()
+    this.#isOverrun = false
+    this.#effects.forget(reason)
+  }
+
+  /** From the last message that was applied on: it must be the same one still. */
+  #replay(): void {
+    const { nextSeq } = this.#cursor
+    this.#token++
+    this.#awaitsLast = nextSeq !== null && nextSeq > 0
+    if (this.#effects.replay) this.#effects.replay(Math.max((nextSeq ?? 0) - 1, 0), this.#token)
+    else this.#on('replayed', '')
+  }
+
+  #hold(message: EventMessage): void {
+    const last = this.#held.at(-1)
+    if (last && message.seq <= last.seq) {
+      // One connection keeps the order: this is another life. What is held is of the last one.
+      this.#on('changed', 'sequence went back')
+    }
+    this.#held.push(message)
+    this.#heldBytes += message.payload.length
+    if (this.#held.length <= HELD_MAX && this.#heldBytes <= HELD_BYTES_MAX) return
+    this.counts.overruns++
+    this.#isOverrun = true
+    this.#dropHeld()
+  }
+
+  #settle(): void {
+    const held = this.#held
+    this.#dropHeld()
+    for (const message of held)
+      if (this.#cursor.nextSeq === null || message.seq >= this.#cursor.nextSeq) this.#apply(message)
+    if (!this.#isOverrun) return
+    // What was let go meanwhile is asked for, since an idle engine would not show that it is missing.
+    this.#isOverrun = false
+    this.#state = 'syncing'
+    this.#replay()
+  }
+
+  #dropHeld(): void {
+    this.#held = []
+    this.#heldBytes = 0
+  }
+}
