@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { benchCancel } from './cancel.ts'
 import { benchChoice } from './choice.ts'
 import { benchCore } from './core.ts'
+import { benchFuzzEvents } from './fuzz-events.ts'
 import { benchReplay } from './replay.ts'
 
 const program = new Command('bench').description('measure Isotherm')
@@ -38,5 +39,12 @@ program
   .option('--tries <tries>', 'clients that leave', Number, 10)
   .option('--port <port>', 'port of the endpoint', Number, 8797)
   .action(benchCancel)
+
+program
+  .command('fuzz-events')
+  .description('random KV event payloads to both decoders: they must agree')
+  .option('--inputs <inputs>', 'how many', Number, 1_000_000)
+  .option('--seed <seed>', 'where to begin', Number, 1)
+  .action(benchFuzzEvents)
 
 await program.parseAsync()

@@ -118,18 +118,18 @@ export class MsgpackCursor {
     return text
   }
 
-  /** Any value but maps and extensions. */
+  /** Any value but maps, extensions and texts that are not ASCII. */
   skip(depth = 0): void {
     const first = this.bytes[this.at++] ?? 0xc1
     if (first < 0x80 || first >= 0xe0 || first === NIL || first === 0xc2 || first === 0xc3) return
-    if (first >>> 5 === 0x5) this.#pass(first & 0x1f)
+    if (first >>> 5 === 0x5) this.#passText(first & 0x1f)
     else if (first >>> 4 === 0x9 || first === 0xdc || first === 0xdd) {
       if (depth === DEPTH_MAX) throw UNUSUAL
       this.at--
       for (let left = this.arrayLength(); left > 0; left--) this.skip(depth + 1)
-    } else if (first === 0xc4 || first === 0xd9) this.#pass(this.#uint(1))
-    else if (first === 0xc5 || first === 0xda) this.#pass(this.#uint(2))
-    else if (first === 0xc6 || first === 0xdb) this.#pass(this.#uint(4))
+    } else if (first === 0xc4) this.#pass(this.#uint(1))
+    else if (first === 0xd9) this.#passText(this.#uint(1))
+    else if (first === 0xda) this.#passText(this.#uint(2))
     else if (first === 0xca) this.#pass(4)
     else if (first === 0xcb) this.#pass(8)
     else if (first >= 0xcc && first <= 0xcf) this.#pass(1 << (first - 0xcc))
@@ -142,6 +142,12 @@ export class MsgpackCursor {
     // Each element is at least a byte.
     if (count > this.bytes.length - this.at) throw UNUSUAL
     return count
+  }
+
+  #passText(length: number): void {
+    const start = this.at
+    this.#pass(length)
+    for (let at = start; at < this.at; at++) if ((this.bytes[at] as number) >= 0x80) throw UNUSUAL
   }
 
   #pass(length: number): void {
