@@ -6,8 +6,8 @@ import type { EventMessage } from './frames.ts'
 
 export type EventVerdict = 'next' | 'copy' | 'gap' | 'back'
 
-/** Messages whose copies are told from those of another life. */
-const MARKS = 16
+/** Messages that are told from those that another life has under their numbers. */
+export const MARKS = 16
 const MARK_BYTES = 16
 
 export class EventCursor {
@@ -26,17 +26,30 @@ export class EventCursor {
     this.#marks[message.seq % MARKS] = markOf(message)
   }
 
-  /** Whether a message is the one that was noted under its number. Old ones are not remembered. */
+  /** Whether a message is the one that was noted under its number. */
   isSame(message: EventMessage): boolean {
-    if (this.nextSeq === null || message.seq >= this.nextSeq) return false
-    return message.seq >= this.nextSeq - MARKS && this.#marks[message.seq % MARKS] === markOf(message)
+    return this.#mark(message.seq) === markOf(message)
+  }
+
+  /** Whether another message was noted under its number. Old ones are not remembered. */
+  contradicts(message: EventMessage): boolean {
+    const mark = this.#mark(message.seq)
+    return mark !== UNKNOWN && mark !== markOf(message)
   }
 
   clear(): void {
     this.nextSeq = null
-    this.#marks.fill(0)
+    this.#marks.fill(UNKNOWN)
+  }
+
+  #mark(seq: number): number {
+    const isRecent = this.nextSeq !== null && seq < this.nextSeq && seq >= this.nextSeq - MARKS
+    return isRecent ? (this.#marks[seq % MARKS] ?? UNKNOWN) : UNKNOWN
   }
 }
+
+/** No message has this mark. */
+const UNKNOWN = 0
 
 /** The first bytes hold the batch's time, the last ones its newest tokens or hashes. */
 function markOf({ seq, payload }: EventMessage): number {

@@ -3,7 +3,7 @@
  * follows stream-table.ts and does no I/O: replays are asked for and handed in. The first part of history that is known
  * counts as positive knowledge: what was stored and not removed since is there.
  */
-import { EventCursor } from './event-cursor.ts'
+import { EventCursor, MARKS } from './event-cursor.ts'
 import type { EventMessage } from './frames.ts'
 import { EVENT_STREAM_TABLE, type StreamEvent, type StreamState } from './stream-table.ts'
 
@@ -25,8 +25,8 @@ export class EventStream {
   readonly #cursor = new EventCursor()
   #state: StreamState = 'cold'
   #token = 0
-  /** Whether the replay under way should begin with the last message that was applied, and has not yet. */
-  #awaitsLast = false
+  /** Whether the replay under way must hold messages that were applied, and held none yet. */
+  #awaitsKnown = false
   #held: EventMessage[] = []
   #heldBytes = 0
   #isOverrun = false
@@ -89,12 +89,12 @@ export class EventStream {
   receiveReplay(token: number, message: EventMessage): void {
     if (token !== this.#token || this.#state !== 'syncing') return
     const { nextSeq } = this.#cursor
-    this.#awaitsLast = false
+    this.#awaitsKnown = false
     if (nextSeq === null || message.seq >= nextSeq) {
       this.counts.replayed++
       this.#apply(message)
-    } else if (message.seq === nextSeq - 1 && !this.#cursor.isSame(message)) {
-      // A gap that a restart hid: the new process has passed the number that the old one had reached.
+    } else if (this.#cursor.contradicts(message)) {
+      // A restart that nobody saw: the new process has passed the number that the old one had reached.
       this.changed('replay contradicts')
     }
   }
@@ -103,7 +103,7 @@ export class EventStream {
   endReplay(token: number, isWhole: boolean): void {
     if (token !== this.#token || this.#state !== 'syncing') return
     // An engine that has not even the last message is not the one that sent it.
-    if (isWhole && this.#awaitsLast) {
+    if (isWhole && this.#awaitsKnown) {
       this.changed('replay contradicts')
       return
     }
@@ -147,6 +147,7 @@ export class EventStream {
   #apply(message: EventMessage): void {
     if (this.#cursor.nextSeq !== null && message.seq > this.#cursor.nextSeq) {
       this.counts.holes++
+      this.#cursor.clear()
       this.#effects.forget('events are missing')
     }
     this.counts.applied++
@@ -167,12 +168,12 @@ export class EventStream {
     this.#effects.forget(reason)
   }
 
-  /** From the last message that was applied on: it must be the same one still. */
+  /** From a few messages before the next one: they must be the same still. */
   #replay(): void {
     const { nextSeq } = this.#cursor
     this.#token++
-    this.#awaitsLast = nextSeq !== null && nextSeq > 0
-    if (this.#effects.replay) this.#effects.replay(Math.max((nextSeq ?? 0) - 1, 0), this.#token)
+    this.#awaitsKnown = nextSeq !== null && nextSeq > 0
+    if (this.#effects.replay) this.#effects.replay(Math.max((nextSeq ?? 0) - MARKS, 0), this.#token)
     else this.#on('replayed', '')
   }
 

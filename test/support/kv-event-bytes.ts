@@ -26,7 +26,7 @@ const odd = fc.oneof(
 )
 /** Mostly `usual`. */
 const mostly = <T>(usual: fc.Arbitrary<T>) =>
-  fc.oneof({ weight: 30, arbitrary: usual as fc.Arbitrary<unknown> }, { weight: 1, arbitrary: odd })
+  fc.oneof({ weight: 300, arbitrary: usual as fc.Arbitrary<unknown> }, { weight: 1, arbitrary: odd })
 const extra = fc.oneof(
   fc.constant(null),
   fc.array(fc.oneof(fc.string({ maxLength: 8 }), fc.tuple(fc.string({ maxLength: 4 }), fc.nat(9))), {
@@ -107,7 +107,7 @@ const payload = fc
 
 /** What happens to bytes on a bad day. */
 const damage = fc.oneof(
-  { weight: 6, arbitrary: fc.constant((bytes: Uint8Array) => bytes) },
+  { weight: 15, arbitrary: fc.constant((bytes: Uint8Array) => bytes) },
   {
     weight: 3,
     arbitrary: fc.tuple(fc.nat(), fc.nat(255)).map(([at, value]) => (bytes: Uint8Array) => {

@@ -140,6 +140,47 @@ test('sparse runs, other attention and unknown media are not indexed', () => {
   expect(index.table.size).toBe(0)
 })
 
+test('a hash that comes to mean another block, of another size or behind another parent, means only that', () => {
+  const index = new BlockIndex('m', 1)
+  index.apply(0, stored(null, [1n, 2n], [1, 2]))
+  index.apply(0, stored(1n, [2n], [8, 9]))
+  expect(index.match(chainOf(index, [1, 2]), 0)).toEqual([{ tier: GPU, blocks: 1 }])
+  index.apply(0, stored(null, [1n], [5, 6, 7]))
+  expect(index.match(chainOf(index, [1]), 0)).toEqual([])
+  expect(index.residentHashes(0, GPU).toSorted()).toEqual([1n, 2n])
+})
+
+test('a shorter last block does not change what a block is; a change of all does', () => {
+  const index = new BlockIndex('m', 1)
+  index.assumeBlockTokens(32)
+  index.apply(0, stored(null, [1n], [1, 2, 3, 4]))
+  expect(index.blockTokens).toBe(4)
+  index.apply(0, stored(1n, [2n], [5]))
+  expect(index.blockTokens).toBe(4)
+  for (let i = 0; i < 64; i++) index.apply(0, stored(null, [BigInt(i + 10)], [i, i]))
+  expect(index.blockTokens).toBe(2)
+})
+
+test("llm-d's simulator: no size, and 0 for no parent", () => {
+  const index = new BlockIndex('m', 1)
+  index.apply(0, stored(0n, [1n, 2n], [1, 2], { blockTokens: 0 }))
+  expect(index.match(chainOf(index, [1, 2]), 0)).toEqual([{ tier: GPU, blocks: 2 }])
+  expect(index.counts.orphans).toBe(0)
+})
+
+test('256 endpoints stand side by side', () => {
+  const index = new BlockIndex('m', 256)
+  for (let endpoint = 0; endpoint < 256; endpoint++)
+    index.apply(
+      endpoint,
+      stored(null, [1n, 2n, 3n].slice(0, 1 + (endpoint % 3)), [1, 2, 3].slice(0, 1 + (endpoint % 3))),
+    )
+  const chain = chainOf(index, [1, 2, 3, 4])
+  for (let endpoint = 0; endpoint < 256; endpoint++)
+    expect(index.match(chain, endpoint)).toEqual([{ tier: GPU, blocks: 1 + (endpoint % 3) }])
+  expect(() => new BlockIndex('m', 257)).toThrow(RangeError)
+})
+
 type Step = {
   readonly endpoint: number
   readonly what: 'store' | 'remove' | 'clear' | 'fence' | 'offload'

@@ -113,3 +113,31 @@ test('a key that comes to mean another block is told anew', () => {
     { lo: 3, hi: 0, tier: 0 },
   ])
 })
+
+test('a hole in a chain that fills again makes the markers behind it resident', () => {
+  const { index, ledger } = setup()
+  index.apply(0, stored([1n, 2n], [1, 2, 3, 4]))
+  enterPrompt(index, ledger, prompt)
+  index.apply(0, removed(1n))
+  ledger.drainChanges(10)
+  expect([...ledger.resident()]).toEqual([])
+  index.apply(0, stored([1n], [1, 2]))
+  expect(ledger.drainChanges(10)).toContainEqual({ lo: 3, hi: 0, tier: 1 })
+})
+
+test('when the index is full the oldest markers make room, and the directories hear of it', () => {
+  const index: BlockIndex = new BlockIndex('m', 1, (block, endpoint) => ledger.noteBlock(block, endpoint), {
+    blocksMax: 2,
+    makeRoom: () => ledger.shed(),
+  })
+  const ledger = new PrefixLedger(index, 1)
+  index.apply(0, stored([1n, 2n], [1, 2, 3, 4]))
+  enterPrompt(index, ledger, prompt)
+  ledger.drainChanges(10)
+  index.apply(0, { kind: 'cleared' })
+  expect(index.table.size).toBe(2)
+  index.apply(0, stored([3n, 4n], [5, 6, 7, 8]))
+  expect(index.residentHashes(0, 1)).toHaveLength(2)
+  expect(ledger.size).toBe(0)
+  expect(ledger.drainChanges(10)).toHaveLength(2)
+})

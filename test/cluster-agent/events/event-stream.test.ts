@@ -1,0 +1,402 @@
+import { encode } from '@msgpack/msgpack'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { BlockIndex } from '../../../cluster-agent/blocks/block-index.ts'
+import { BatchDecoder } from '../../../cluster-agent/events/batch-decoder.ts'
+import { EventStream, HELD_MAX } from '../../../cluster-agent/events/event-stream.ts'
+import type { EventMessage } from '../../../cluster-agent/events/frames.ts'
+import { EVENT_STREAM_TABLE, type StreamEvent } from '../../../cluster-agent/events/stream-table.ts'
+
+const GPU = 1
+
+/** An engine that publishes, keeps its last batches for replay, and loses its cache when it starts anew. */
+class Engine {
+  readonly copies = new Map<number, number>()
+  seq = 0
+  life = 0
+  buffer: EventMessage[] = []
+  readonly #bufferMax: number
+  #clock = 1
+
+  constructor(bufferMax: number) {
+    this.#bufferMax = bufferMax
+  }
+
+  hash(n: number): bigint {
+    return BigInt(this.life * 1000 + n + 1)
+  }
+
+  /** Block n stands behind block (n - 1) / 2; parents are stored before and removed after it. */
+  step(n: number, isStore: boolean): EventMessage | null {
+    const parent = n === 0 ? null : Math.floor((n - 1) / 2)
+    const holds = (block: number) => (this.copies.get(block) ?? 0) > 0
+    if (isStore && parent !== null && !holds(parent)) return null
+    if (!isStore && (!holds(n) || (this.copies.get(n) === 1 && (holds(2 * n + 1) || holds(2 * n + 2)))))
+      return null
+    this.copies.set(n, (this.copies.get(n) ?? 0) + (isStore ? 1 : -1))
+    const hashes = [this.hash(n)]
+    return this.publish(
+      isStore
+        ? {
+            type: 'BlockStored',
+            block_hashes: hashes,
+            parent_block_hash: parent === null ? null : this.hash(parent),
+            token_ids: [n],
+            block_size: 1,
+            lora_id: null,
+            medium: 'GPU',
+            lora_name: null,
+          }
+        : { type: 'BlockRemoved', block_hashes: hashes, medium: 'GPU' },
+    )
+  }
+
+  clear(): EventMessage {
+    this.copies.clear()
+    return this.publish({ type: 'AllBlocksCleared' })
+  }
+
+  restart(): void {
+    this.copies.clear()
+    this.buffer = []
+    this.seq = 0
+    this.life++
+  }
+
+  publish(event: unknown): EventMessage {
+    const payload = encode([(this.#clock += 0.5) + 1e-3, [event], 0], { useBigInt64: true })
+    const message = { seq: this.seq++, payload }
+    this.buffer.push(message)
+    if (this.buffer.length > this.#bufferMax) this.buffer.shift()
+    return message
+  }
+
+  get resident(): bigint[] {
+    return [...this.copies].flatMap(([n, copies]) => (copies > 0 ? [this.hash(n)] : [])).toSorted()
+  }
+}
+
+/** A stream with an index behind it; replays are answered when the test says so. */
+class Subscription {
+  readonly index = new BlockIndex('m', 1)
+  readonly reasons: string[] = []
+  readonly stream: EventStream
+  asked: { fromSeq: number; token: number } | null = null
+  readonly #decoder = new BatchDecoder()
+
+  constructor(hasReplay = true) {
+    this.stream = new EventStream({
+      apply: (payload) => {
+        const batch = this.#decoder.decode(payload)
+        if (!batch || batch.isLossy) return false
+        this.index.applyBatch(0, batch)
+        return true
+      },
+      forget: (reason) => {
+        this.reasons.push(reason)
+        this.index.fence(0)
+      },
+      replay: hasReplay ? (fromSeq, token) => void (this.asked = { fromSeq, token }) : null,
+    })
+  }
+
+  /** `replies` null: all; else so many, and then silence. */
+  answer(engine: Engine, replies: number | null = null): void {
+    const { asked } = this
+    if (!asked) return
+    this.asked = null
+    const all = engine.buffer.filter(({ seq }) => seq >= asked.fromSeq)
+    for (const message of replies === null ? all : all.slice(0, replies))
+      this.stream.receiveReplay(asked.token, message)
+    this.stream.endReplay(asked.token, replies === null)
+  }
+
+  settle(engine: Engine): void {
+    for (let rounds = 0; this.asked && rounds < 10; rounds++) this.answer(engine)
+  }
+
+  get resident(): bigint[] {
+    return this.index.residentHashes(0, GPU).toSorted()
+  }
+}
+
+function connectedPair(hasReplay = true): { engine: Engine; sub: Subscription } {
+  const engine = new Engine(10_000)
+  const sub = new Subscription(hasReplay)
+  sub.stream.connected()
+  sub.settle(engine)
+  return { engine, sub }
+}
+
+test('every state answers every event, and only a replay or its end leads to live', () => {
+  for (const [state, row] of Object.entries(EVENT_STREAM_TABLE))
+    for (const [event, { to, action }] of Object.entries(row) as [
+      StreamEvent,
+      { to: string; action: string },
+    ][]) {
+      if (to === 'live' && state !== 'live') expect(event).toBe('replayed')
+      if (event === 'disconnected') expect(to).toBe('cold')
+      // Live knowledge is never carried over to a connection that is another one.
+      if (state === 'live' && (event === 'connected' || event === 'disconnected' || event === 'back'))
+        expect(action).toMatch(/^forget/)
+    }
+})
+
+test('history before the subscription is read first, and live messages wait for it', () => {
+  const engine = new Engine(10_000)
+  const sub = new Subscription()
+  engine.step(0, true)
+  sub.stream.connected()
+  expect(sub.stream.state).toBe('syncing')
+  sub.stream.receive(engine.step(1, true)!)
+  expect(sub.resident).toEqual([])
+  sub.answer(engine)
+  expect(sub.stream.state).toBe('live')
+  expect(sub.resident).toEqual(engine.resident)
+  expect(sub.stream.nextSeq).toBe(2)
+})
+
+test('partial history is positive knowledge: what it stored is there, what came before is not known', () => {
+  const engine = new Engine(2)
+  const sub = new Subscription()
+  for (const n of [0, 1, 2, 5]) engine.step(n, true)
+  sub.stream.connected()
+  sub.answer(engine)
+  // Blocks 2 and 5 wait for their parent, which nobody will tell of again.
+  expect(sub.stream.state).toBe('live')
+  expect(sub.resident).toEqual([])
+  expect(sub.index.counts.orphans).toBe(2)
+  expect(sub.reasons).toEqual([])
+})
+
+test('a gap is replayed from the last message on, with nothing forgotten', () => {
+  const { engine, sub } = connectedPair()
+  for (const n of [0, 1]) sub.stream.receive(engine.step(n, true)!)
+  engine.step(2, true)
+  sub.stream.receive(engine.step(3, true)!)
+  expect(sub.asked?.fromSeq).toBe(0)
+  sub.answer(engine)
+  expect(sub.resident).toEqual(engine.resident)
+  expect(sub.reasons).toEqual([])
+})
+
+test('a gap that the engine no longer has forgets what lies before it', () => {
+  const engine = new Engine(1)
+  const sub = new Subscription()
+  sub.stream.connected()
+  sub.settle(engine)
+  for (const n of [0, 1]) sub.stream.receive(engine.step(n, true)!)
+  engine.clear()
+  sub.stream.receive(engine.step(0, true)!)
+  sub.settle(engine)
+  expect(sub.reasons).toEqual(['events are missing'])
+  expect(sub.resident).toEqual(engine.resident)
+})
+
+test('without a replay a gap forgets, and a first message is believed', () => {
+  const { engine, sub } = connectedPair(false)
+  engine.step(0, true)
+  engine.step(1, true)
+  engine.step(1, false)
+  sub.stream.receive(engine.clear())
+  sub.stream.receive(engine.step(0, true)!)
+  expect(sub.resident).toEqual(engine.resident)
+  engine.step(0, false)
+  sub.stream.receive(engine.clear())
+  expect(sub.reasons).toEqual(['events are missing'])
+  expect(sub.resident).toEqual([])
+})
+
+test('a restart shows by the connection, by a sequence that goes back, or by word from elsewhere', () => {
+  for (const sign of ['socket', 'sequence', 'incarnation'] as const) {
+    const { engine, sub } = connectedPair()
+    sub.stream.noteIncarnation('first')
+    for (const n of [0, 1, 2]) sub.stream.receive(engine.step(n, true)!)
+    engine.restart()
+    if (sign === 'socket') {
+      sub.stream.disconnected()
+      expect(sub.resident).toEqual([])
+      sub.stream.connected()
+    }
+    const message = engine.step(0, true)!
+    if (sign === 'sequence') sub.stream.receive(message)
+    sub.stream.noteIncarnation(sign === 'sequence' ? 'first' : 'second')
+    sub.settle(engine)
+    expect(sub.resident).toEqual(engine.resident)
+    // Two signs of one restart are one restart.
+    expect(sub.reasons).toHaveLength(1)
+  }
+})
+
+test.each([1, 2])(
+  'a restart that numbers hide is found by the replay that contradicts: %i behind',
+  (behind) => {
+    const { engine, sub } = connectedPair()
+    for (const n of [0, 1].slice(0, behind)) sub.stream.receive(engine.step(n, true)!)
+    engine.restart()
+    for (const n of [0, 2]) engine.step(n, true)
+    // The next one by its number, or one behind a gap.
+    sub.stream.receive(engine.step(6, true)!)
+    sub.settle(engine)
+    sub.stream.quiet()
+    sub.settle(engine)
+    expect(sub.reasons).toEqual(['replay contradicts'])
+    expect(sub.resident).toEqual(engine.resident)
+  },
+)
+
+test('a silent engine is asked: its last words may be lost, or it may be another', () => {
+  const { engine, sub } = connectedPair()
+  sub.stream.receive(engine.step(0, true)!)
+  engine.step(0, false)
+  sub.stream.quiet()
+  sub.settle(engine)
+  expect(sub.resident).toEqual([])
+  sub.stream.receive(engine.step(0, true)!)
+  engine.restart()
+  sub.stream.quiet()
+  sub.settle(engine)
+  expect(sub.resident).toEqual([])
+  expect(sub.reasons).toEqual(['replay contradicts'])
+})
+
+test('a copy is no sign of anything', () => {
+  const { engine, sub } = connectedPair()
+  const [first, second] = [engine.step(0, true)!, engine.step(1, true)!]
+  for (const message of [first, second, first, second]) sub.stream.receive(message)
+  expect(sub.reasons).toEqual([])
+  expect(sub.resident).toEqual(engine.resident)
+  expect(sub.stream.counts.copies).toBe(2)
+})
+
+test('a replay that ends early is used as far as it goes', () => {
+  const engine = new Engine(10_000)
+  const sub = new Subscription()
+  for (const n of [0, 1, 2]) engine.step(n, true)
+  sub.stream.connected()
+  sub.stream.receive(engine.step(3, true)!)
+  sub.answer(engine, 1)
+  // Block 0 was told, what lies between was not: it counts no longer, since a removal may lie there.
+  expect(sub.reasons).toEqual(['events are missing'])
+  expect(sub.stream.state).toBe('live')
+  for (const hash of sub.resident) expect(engine.resident).toContain(hash)
+})
+
+test('a replay of an earlier connection changes nothing', () => {
+  const { engine, sub } = connectedPair()
+  sub.stream.receive(engine.step(0, true)!)
+  sub.stream.quiet()
+  const stale = sub.asked!
+  sub.stream.disconnected()
+  sub.stream.receiveReplay(stale.token, engine.buffer[0]!)
+  sub.stream.endReplay(stale.token, true)
+  expect(sub.resident).toEqual([])
+  expect(sub.stream.state).toBe('cold')
+})
+
+test('a payload that cannot be read may hide a removal', () => {
+  const { engine, sub } = connectedPair()
+  sub.stream.receive(engine.step(0, true)!)
+  sub.stream.receive({ seq: engine.seq, payload: Uint8Array.of(0xc1) })
+  expect(sub.reasons).toEqual(['unreadable events'])
+  expect(sub.resident).toEqual([])
+  sub.stream.receive({
+    seq: engine.seq + 1,
+    payload: encode([1, [{ type: 'BlockRemoved', block_hashes: 1 }], 0]),
+  })
+  expect(sub.reasons).toHaveLength(2)
+})
+
+test('what waits for a replay is bounded, and what was let go is asked for', () => {
+  const engine = new Engine(100_000)
+  const sub = new Subscription()
+  sub.stream.connected()
+  engine.step(0, true)
+  for (let i = 0; i <= HELD_MAX; i++) sub.stream.receive(engine.publish({ type: 'AllBlocksCleared' }))
+  engine.step(0, true)
+  sub.answer(engine)
+  sub.settle(engine)
+  expect(sub.stream.counts.overruns).toBe(1)
+  expect(sub.resident).toEqual([engine.hash(0)])
+})
+
+type Act =
+  | { readonly kind: 'store' | 'remove'; readonly n: number }
+  | { readonly kind: 'deliver' | 'lose' | 'copy' | 'swap' | 'clear' | 'quiet' | 'answer' }
+  | { readonly kind: 'break'; readonly replies: number }
+  | { readonly kind: 'restart'; readonly isSeen: boolean }
+
+const act: fc.Arbitrary<Act> = fc.oneof(
+  { weight: 12, arbitrary: fc.record({ kind: fc.constant('store' as const), n: fc.nat(14) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('remove' as const), n: fc.nat(14) }) },
+  { weight: 20, arbitrary: fc.record({ kind: fc.constant('deliver' as const) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('answer' as const) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constantFrom(
+        'lose' as const,
+        'copy' as const,
+        'swap' as const,
+        'quiet' as const,
+        'clear' as const,
+      ),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('break' as const), replies: fc.nat(3) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const), isSeen: fc.boolean() }) },
+)
+
+function play(acts: readonly Act[], bufferMax: number): { engine: Engine; sub: Subscription } {
+  const engine = new Engine(bufferMax)
+  const sub = new Subscription()
+  let wire: EventMessage[] = []
+  const send = (message: EventMessage | null) => message && wire.push(message)
+  sub.stream.connected()
+  for (const step of acts) {
+    if (step.kind === 'store' || step.kind === 'remove') send(engine.step(step.n, step.kind === 'store'))
+    else if (step.kind === 'clear') send(engine.clear())
+    else if (step.kind === 'deliver' && wire[0]) sub.stream.receive(wire.shift()!)
+    else if (step.kind === 'lose') wire.shift()
+    else if (step.kind === 'copy' && wire[0]) sub.stream.receive(wire[0])
+    else if (step.kind === 'swap' && wire.length > 1) wire = [wire[1]!, wire[0]!, ...wire.slice(2)]
+    else if (step.kind === 'quiet') sub.stream.quiet()
+    else if (step.kind === 'answer') sub.answer(engine)
+    else if (step.kind === 'break') sub.answer(engine, step.replies)
+    else if (step.kind === 'restart') {
+      engine.restart()
+      if (step.isSeen) {
+        wire = []
+        sub.stream.disconnected()
+        sub.stream.connected()
+      }
+    }
+  }
+  // The faults are over: what is on the wire arrives, then the engine is silent.
+  for (const message of wire) sub.stream.receive(message)
+  sub.settle(engine)
+  sub.stream.quiet()
+  sub.settle(engine)
+  return { engine, sub }
+}
+
+test('after loss, copies, disorder and restarts the index is what the engine holds', () => {
+  fc.assert(
+    fc.property(fc.array(act, { maxLength: 150 }), (acts) => {
+      const { engine, sub } = play(acts, 10_000)
+      expect(sub.resident).toEqual(engine.resident)
+    }),
+    { numRuns: 3000 },
+  )
+})
+
+test('where the engine keeps little for replay, nothing is claimed that it does not hold', () => {
+  fc.assert(
+    fc.property(fc.array(act, { maxLength: 150 }), fc.integer({ min: 1, max: 6 }), (acts, bufferMax) => {
+      const { engine, sub } = play(acts, bufferMax)
+      const truth = new Set(engine.resident)
+      expect(sub.resident.filter((hash) => !truth.has(hash))).toEqual([])
+    }),
+    { numRuns: 3000 },
+  )
+})
