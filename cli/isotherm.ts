@@ -1,6 +1,7 @@
 /** The `isotherm` command. Each subcommand is a file; this one names them and turns failures into one clear message. */
 import { Command, InvalidArgumentError } from 'commander'
 import { ROUTINGS } from '../protocol/edge-config.ts'
+import { events, EventsFailure } from './events.ts'
 import { PartFailure } from './part.ts'
 import { replay, ReplayFailure } from './replay.ts'
 import { start } from './start.ts'
@@ -34,6 +35,17 @@ program
   .option('--json <file>', 'write the result as JSON here')
   .action(replay)
 
+program
+  .command('events')
+  .description('print the KV events of an engine or of a recording, one JSON line each')
+  .option('--endpoint <address>', 'ZMQ endpoint of the events, as tcp://127.0.0.1:5557')
+  .option('--replay <address>', 'ZMQ endpoint of the replay: then what came before is printed first')
+  .option('--file <file>', 'a recording: lines of {"frames": [topic, seq, payload]} in hex')
+  .option('--summary', 'print at the end what is resident')
+  .option('--tokens', 'print token ids and extra keys, which are the prompt')
+  .option('--seconds <seconds>', 'end after so long; default: when interrupted', positive)
+  .action(events)
+
 function integer(min: number, max: number): (text: string) => number {
   return (text) => {
     const value = Number(text)
@@ -60,7 +72,8 @@ function routing(text: string): string {
 try {
   await program.parseAsync()
 } catch (error) {
-  if (!(error instanceof PartFailure || error instanceof ReplayFailure)) throw error
+  if (!(error instanceof PartFailure || error instanceof ReplayFailure || error instanceof EventsFailure))
+    throw error
   process.stderr.write(`isotherm: ${error.message}\n`)
   process.exitCode = 1
 }

@@ -7,7 +7,7 @@ import { replayEvents } from './event-replay.ts'
 import { BatchDecoder } from './events/batch-decoder.ts'
 import { EventBatch } from './events/event-batch.ts'
 import { EventStream } from './events/event-stream.ts'
-import { parseLiveFrames, peekRank } from './events/frames.ts'
+import { parseLiveFrames, peekRank, type EventMessage } from './events/frames.ts'
 import type { StreamState } from './events/stream-table.ts'
 
 export interface FeedOptions {
@@ -15,9 +15,10 @@ export interface FeedOptions {
   readonly replay: string | undefined
   /** Data-parallel rank whose events these are; of others nothing is taken. */
   readonly rank?: number | undefined
-  readonly onBatch: (batch: EventBatch) => void
+  /** `seq` is null for what the engine did not say itself. */
+  readonly onBatch: (batch: EventBatch, seq: number | null) => void
   /** The endpoint is another process, or what was known of it has a hole: forget it. */
-  readonly onFence: () => void
+  readonly onFence: (reason: string) => void
   readonly log: Logger
 }
 
@@ -39,7 +40,7 @@ export class EventFeed {
   constructor(options: FeedOptions) {
     this.#options = options
     this.#stream = new EventStream({
-      apply: (payload) => this.#apply(payload),
+      apply: (message) => this.#apply(message),
       forget: (reason) => this.#forget(reason),
       replay: options.replay === undefined ? null : (fromSeq, token) => this.#replay(fromSeq, token),
     })
@@ -118,7 +119,7 @@ export class EventFeed {
   noteReset(): void {
     const batch = new EventBatch()
     batch.open('cleared')
-    this.#options.onBatch(batch)
+    this.#options.onBatch(batch, null)
   }
 
   async stop(): Promise<void> {
@@ -134,19 +135,19 @@ export class EventFeed {
     this.#stream.quiet()
   }
 
-  #apply(payload: Uint8Array): boolean {
+  #apply({ seq, payload }: EventMessage): boolean {
     const batch = this.#decoder.decode(payload)
     if (!batch) {
       this.#malformed++
       return false
     }
     if (batch.isLossy) return false
-    this.#options.onBatch(batch)
+    this.#options.onBatch(batch, seq)
     return true
   }
 
   #forget(reason: string): void {
-    this.#options.onFence()
+    this.#options.onFence(reason)
     this.#options.log.info({ endpoint: this.#options.name, reason }, 'KV events: residency forgotten')
   }
 

@@ -9,7 +9,7 @@ import { EVENT_STREAM_TABLE, type StreamEvent, type StreamState } from './stream
 
 export interface StreamEffects {
   /** False when it cannot be read whole: a removal may be in it. */
-  apply(payload: Uint8Array): boolean
+  apply(message: EventMessage): boolean
   /** What is known is of another process, or has a hole. */
   forget(reason: string): void
   /** Ask the engine for everything from `fromSeq` on and hand it in under `token`; null where it has no replay. */
@@ -151,7 +151,7 @@ export class EventStream {
       this.#effects.forget('events are missing')
     }
     this.counts.applied++
-    if (!this.#effects.apply(message.payload)) {
+    if (!this.#effects.apply(message)) {
       this.counts.holes++
       this.#effects.forget('unreadable events')
     }

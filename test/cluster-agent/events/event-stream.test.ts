@@ -86,7 +86,7 @@ class Subscription {
 
   constructor(hasReplay = true) {
     this.stream = new EventStream({
-      apply: (payload) => {
+      apply: ({ payload }) => {
         const batch = this.#decoder.decode(payload)
         if (!batch || batch.isLossy) return false
         this.index.applyBatch(0, batch)
