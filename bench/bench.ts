@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME`: measurements. They print what they measured and assert nothing. */
 import { Command } from 'commander'
+import { benchAgentIndex } from './agent-index.ts'
 import { benchCancel } from './cancel.ts'
 import { benchChoice } from './choice.ts'
 import { benchCore } from './core.ts'
@@ -39,6 +40,12 @@ program
   .option('--tries <tries>', 'clients that leave', Number, 10)
   .option('--port <port>', 'port of the endpoint', Number, 8797)
   .action(benchCancel)
+
+program
+  .command('agent-index')
+  .description("the agent's event decoder and block index: throughput, match, memory")
+  .option('--json [file]', 'write the figures as JSON here; without a file, to standard output')
+  .action(benchAgentIndex)
 
 program
   .command('fuzz-events')

@@ -1,5 +1,5 @@
 /**
- * The records of blocks in one typed array: 32 bytes each, and 2.7 of bucket heads. Found by key and parent, linked to
+ * The records of blocks in one typed array: 32 bytes each, and 4 of bucket heads. Found by key and parent, linked to
  * parent and children, counted by who holds them. What holds a block and when it may go is decided in block-table.ts.
  */
 import { Buckets } from './buckets.ts'
@@ -95,7 +95,8 @@ export class BlockRecords {
     let touched = 0
     for (let i = 0; i < count; i++) {
       const first = this.#buckets.heads[this.#buckets.of(keys[i * 2] as number)] as number
-      if (first > 0) touched ^= words[(first - 1) * WORDS] as number
+      const second = first > 0 ? (words[(first - 1) * WORDS + NEXT] as number) : 0
+      if (second > 0) touched ^= words[(second - 1) * WORDS] as number
     }
     for (let i = 0; i < count; i++) {
       const first = this.#buckets.upcoming(i)

@@ -3,8 +3,8 @@
  * for the table to be built anew. Items and the links between them belong to the owner.
  */
 
-/** Items a bucket: shorter chains would cost more memory than the probes they save. */
-const ITEMS_PER_BUCKET = 1.5
+/** At most so many items a bucket: more would save memory and cost probes, each of which waits for memory. */
+const ITEMS_PER_BUCKET = 1
 const BUCKETS_MIN = 64
 
 export class Buckets {

@@ -3,7 +3,7 @@
  * block resident there, the last one that goes ends it; the last on any tier forgets the hash.
  */
 import { TIERS } from '../../core/tiers.ts'
-import { hashOf, type EngineHash } from '../events/kv-event.ts'
+import type { EngineHash } from '../events/kv-event.ts'
 import { NO_BLOCK, type Block, type BlockTable } from './block-table.ts'
 import { NO_ENTRY, type EngineHashes, type Entry } from './engine-hashes.ts'
 import type { Residency } from './residency.ts'
@@ -73,7 +73,7 @@ export class Copies {
   resident(endpoint: number, tier: number): EngineHash[] {
     const hashes = this.#hashes
     return [...hashes.of(endpoint)].flatMap((entry) =>
-      hashes.copies(entry, tier) > 0 ? [hashOf(hashes.lo(entry), hashes.hi(entry))] : [],
+      hashes.copies(entry, tier) > 0 ? [hashes.hash(entry)] : [],
     )
   }
 

@@ -30,6 +30,8 @@ export class EndpointSets {
   #next = new Int32Array(SETS_MIN)
   #free: SetNumber[] = []
   #made = 1
+  /** The last move: the blocks of a run make the same one. Void when a set is freed, whose number may mean another. */
+  readonly #last = { from: NO_SET, at: 0, bit: 0, to: NO_SET }
 
   constructor(endpoints: number, setsMax: number = SETS_MAX) {
     this.endpointWords = Math.max(Math.ceil(endpoints / ENDPOINTS_A_WORD), 1)
@@ -59,15 +61,16 @@ export class EndpointSets {
   toggle(set: SetNumber, endpoint: number, tier: number): SetNumber {
     const at = (tier - 1) * this.endpointWords + (endpoint >>> 5)
     const bit = (1 << (endpoint & 31)) >>> 0
+    const last = this.#last
+    if (last.from === set && last.at === at && last.bit === bit) return this.#move(set, last.to)
     const hash = (this.#hashes[set] as number) ^ finish(Math.imul(at * 32 + (endpoint & 31) + 1, 0x9e3779b1))
     let to = this.#find(set, hash, at, bit)
     if (to === NO_SET) {
       to = this.#make(set, hash, at, bit)
       if (to === NO_SET) return NO_SET
     }
-    if (to !== EMPTY_SET) this.#uses[to] = (this.#uses[to] as number) + 1
-    this.leave(set)
-    return to
+    Object.assign(last, { from: set, at, bit, to })
+    return this.#move(set, to)
   }
 
   /** A block leaves a set; the last one frees it. */
@@ -85,6 +88,13 @@ export class EndpointSets {
       this.#next[at - 1] = this.#next[set] as number
     }
     this.#free.push(set)
+    this.#last.from = NO_SET
+  }
+
+  #move(from: SetNumber, to: SetNumber): SetNumber {
+    if (to !== EMPTY_SET) this.#uses[to] = (this.#uses[to] as number) + 1
+    this.leave(from)
+    return to
   }
 
   #find(set: SetNumber, hash: number, at: number, bit: number): SetNumber {

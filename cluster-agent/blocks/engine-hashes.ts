@@ -1,8 +1,9 @@
 /**
  * The engines' own hashes of blocks, opaque to us, and the block that each means, with its copies on each tier. A lane is
- * one endpoint's KV group: hashes of two lanes never meet. 20 bytes an entry and 2.7 of bucket heads, in pages that belong
+ * one endpoint's KV group: hashes of two lanes never meet. 20 bytes an entry and 4 of bucket heads, in pages that belong
  * to one lane each, so that a lane can be gone through and forgotten without looking at others.
  */
+import { hashOf, type EngineHash } from '../events/kv-event.ts'
 import type { Block } from './block-table.ts'
 import { finish } from './block-key.ts'
 import { Buckets } from './buckets.ts'
@@ -72,11 +73,13 @@ export class EngineHashes {
         this.#bucket(lane, pairs[at] as number, pairs[at + 1] as number)
       ] as number
     }
+    let touched = 0
     for (let i = 0; i < count; i++) {
       const first = blocks[i] as number
       blocks[i] = first > 0 ? (words[(first - 1) * WORDS + BLOCK] as number) : -1
+      const second = first > 0 ? (words[(first - 1) * WORDS + NEXT] as number) : 0
+      if (second > 0) touched ^= words[(second - 1) * WORDS] as number
     }
-    let touched = 0
     for (let i = 0; i < count; i++) {
       const first = this.#buckets.upcoming(i)
       if (first > 0) touched ^= words[(first - 1) * WORDS] as number
@@ -144,12 +147,8 @@ export class EngineHashes {
     this.#words[entry * WORDS + BLOCK] = block
   }
 
-  lo(entry: Entry): number {
-    return this.#words[entry * WORDS + LO] as number
-  }
-
-  hi(entry: Entry): number {
-    return this.#words[entry * WORDS + HI] as number
+  hash(entry: Entry): EngineHash {
+    return hashOf(this.#words[entry * WORDS + LO] as number, this.#words[entry * WORDS + HI] as number)
   }
 
   copies(entry: Entry, tier: number): number {
