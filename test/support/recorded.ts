@@ -19,6 +19,7 @@ export interface RecordedExchange {
   readonly request: {
     readonly method: string
     readonly path: string
+    readonly headers?: Readonly<Record<string, string>>
     readonly json?: Record<string, unknown>
   }
   readonly response: {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { BlockIndex } from '../../../cluster-agent/blocks/block-index.ts'
 import { NO_BLOCK, type Block } from '../../../cluster-agent/blocks/block-table.ts'
+import { BatchDecoder } from '../../../cluster-agent/events/batch-decoder.ts'
 import { decodeBatch } from '../../../cluster-agent/events/decode-batch.ts'
 import { parseLiveFrames } from '../../../cluster-agent/events/frames.ts'
 import type { KvEvent } from '../../../cluster-agent/events/kv-event.ts'
@@ -23,12 +24,20 @@ function eventsOf(message: RecordedMessage): readonly KvEvent[] {
   return decodeBatch(parseLiveFrames(message.frames)!.payload)!.events
 }
 
+const decoder = new BatchDecoder()
+
+/** As the agent does it, by the quick decoder. */
+function applyTo(index: BlockIndex, message: RecordedMessage, endpoint = 0): void {
+  index.applyBatch(endpoint, decoder.decode(parseLiveFrames(message.frames)!.payload)!)
+}
+
 /** The engine's hit: whole blocks, and never the last token. */
 function predictCached(
   index: BlockIndex,
   tokens: readonly number[],
   lora: string | null,
   salt: string | null,
+  endpoint = 0,
 ): number {
   const blocks: Block[] = []
   for (let i = 0; (i + 1) * BLOCK_TOKENS <= tokens.length; i++) {
@@ -42,7 +51,7 @@ function predictCached(
       ),
     )
   }
-  const [run] = index.match(Int32Array.from(blocks), 0)
+  const [run] = index.match(Int32Array.from(blocks), endpoint)
   const cap = Math.floor((tokens.length - 1) / BLOCK_TOKENS) * BLOCK_TOKENS
   return Math.min((run?.blocks ?? 0) * BLOCK_TOKENS, cap)
 }
@@ -102,8 +111,7 @@ describe.each(RECORDED_VERSIONS)('%s', (version: RecordedVersion) => {
         }
         const own = new Set<bigint>()
         const names = [...(model === 'tiny' ? [] : [model]), ...(salt === null ? [] : [salt])]
-        while (messages[0] && belongsTo(messages[0], tokens, names, own))
-          for (const event of eventsOf(messages.shift()!)) index.apply(0, event)
+        while (messages[0] && belongsTo(messages[0], tokens, names, own)) applyTo(index, messages.shift()!)
       }
       expect({ step, left: messages.length }).toEqual({ step, left: 0 })
     }
@@ -127,4 +135,57 @@ describe.each(RECORDED_VERSIONS)('%s', (version: RecordedVersion) => {
     for (const hash of resident) expect(expected).toContain(hash)
     if (index.counts.orphans === 0) expect(resident.toSorted()).toEqual(expected.toSorted())
   })
+})
+
+/** Requests with token ids for a prompt and a count of cached tokens for an answer. */
+function checkedRequests(step: string) {
+  return readExchanges('v0.32.0', step).flatMap(({ name, request, response }) => {
+    const { usage } = (response.json ?? {}) as {
+      usage?: { prompt_tokens_details?: { cached_tokens: number } }
+    }
+    const tokens = request.json?.['prompt']
+    const cached = usage?.prompt_tokens_details?.cached_tokens
+    if (!Array.isArray(tokens) || typeof tokens[0] !== 'number' || cached === undefined) return []
+    const rank = Number(request.headers?.['x-data-parallel-rank'] ?? 0)
+    return [{ name, tokens: tokens as number[], cached, rank }]
+  })
+}
+
+const startsWith = (message: RecordedMessage, tokens: readonly number[]) =>
+  eventsOf(message).some(
+    (event) => event.kind === 'stored' && tokens.join(',').startsWith(event.tokens.join(',')),
+  )
+
+test('each data-parallel rank is an endpoint of its own', () => {
+  const index = new BlockIndex('tiny', 2)
+  const messages = [readEvents('v0.32.0', 'dp'), readEvents('v0.32.0', 'dp-rank1')]
+  const requests = checkedRequests('dp')
+  for (const { name, tokens, cached, rank } of requests) {
+    expect({ name, cached: predictCached(index, tokens, null, null, rank) }).toEqual({ name, cached })
+    const waiting = messages[rank]!
+    while (waiting[0] && startsWith(waiting[0], tokens)) applyTo(index, waiting.shift()!, rank)
+  }
+  expect(requests.map(({ rank, cached }) => [rank, cached])).toEqual([
+    [1, 0],
+    [0, 0],
+    [1, 64],
+  ])
+})
+
+test('what a prefill engine reports on its legs is what its events say', () => {
+  const index = new BlockIndex('tiny', 1)
+  const messages = readEvents('v0.32.0', 'pd')
+  const requests = checkedRequests('pd').filter(({ name }) => !/decode$|same parameters/.test(name))
+  for (const [at, { name, tokens, cached }] of requests.entries()) {
+    // What no later prompt explains belongs to requests whose tokens are not recorded.
+    const later = requests.slice(at)
+    while (messages[0] && !later.some((request) => startsWith(messages[0]!, request.tokens)))
+      applyTo(index, messages.shift()!)
+    if (name === 'completions: prefill') index.apply(0, { kind: 'cleared' })
+    expect({ name, cached: predictCached(index, tokens, null, null) }).toEqual({ name, cached })
+    // A prefill is one step, and a step one message.
+    if (messages[0] && startsWith(messages[0], tokens)) applyTo(index, messages.shift()!)
+  }
+  expect(requests.length).toBeGreaterThan(5)
+  expect(requests.filter(({ cached }) => cached > 0).length).toBeGreaterThan(1)
 })
