@@ -156,6 +156,11 @@ const startsWith = (message: RecordedMessage, tokens: readonly number[]) =>
     (event) => event.kind === 'stored' && tokens.join(',').startsWith(event.tokens.join(',')),
   )
 
+const isWithin = (message: RecordedMessage, tokens: readonly number[]) =>
+  eventsOf(message).some(
+    (event) => event.kind === 'stored' && tokens.join(',').includes(event.tokens.join(',')),
+  )
+
 test('each data-parallel rank is an endpoint of its own', () => {
   const index = new BlockIndex('tiny', 2)
   const messages = [readEvents('v0.32.0', 'dp'), readEvents('v0.32.0', 'dp-rank1')]
@@ -179,12 +184,12 @@ test('what a prefill engine reports on its legs is what its events say', () => {
   for (const [at, { name, tokens, cached }] of requests.entries()) {
     // What no later prompt explains belongs to requests whose tokens are not recorded.
     const later = requests.slice(at)
-    while (messages[0] && !later.some((request) => startsWith(messages[0]!, request.tokens)))
+    while (messages[0] && !later.some((request) => isWithin(messages[0]!, request.tokens)))
       applyTo(index, messages.shift()!)
     if (name === 'completions: prefill') index.apply(0, { kind: 'cleared' })
     expect({ name, cached: predictCached(index, tokens, null, null) }).toEqual({ name, cached })
     // A prefill is one step, and a step one message.
-    if (messages[0] && startsWith(messages[0], tokens)) applyTo(index, messages.shift()!)
+    if (messages[0] && isWithin(messages[0], tokens)) applyTo(index, messages.shift()!)
   }
   expect(requests.length).toBeGreaterThan(5)
   expect(requests.filter(({ cached }) => cached > 0).length).toBeGreaterThan(1)
