@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME`: measurements. They print what they measured and assert nothing. */
 import { Command } from 'commander'
 import { benchAgentIndex } from './agent-index.ts'
+import { benchAgent } from './agent.ts'
 import { benchCancel } from './cancel.ts'
 import { benchChoice } from './choice.ts'
 import { benchCore } from './core.ts'
@@ -53,5 +54,17 @@ program
   .option('--inputs <inputs>', 'how many', Number, 1_000_000)
   .option('--seed <seed>', 'where to begin', Number, 1)
   .action(benchFuzzEvents)
+
+program
+  .command('agent')
+  .description(
+    'what the agent costs: events and index; parse, markers and choice; the relay beside a bare proxy',
+  )
+  .option('--parts <parts>', 'parts to measure', 'index,decision,relay')
+  .option('--rounds <rounds>', 'times that each subject of the relay has its turn', Number, 5)
+  .option('--seconds <seconds>', 'length of a turn', Number, 2)
+  .option('--gateway <path>', "SGLang's gateway (smg of PyPI), to measure it beside the others")
+  .option('--json <file>', 'write the figures as JSON here')
+  .action(benchAgent)
 
 await program.parseAsync()

@@ -5,6 +5,10 @@ import type { GenerateRequest } from './generate-request.ts'
 import type { RequestSize } from './routing/candidate.ts'
 import type { Pair } from './routing/select.ts'
 
+/** Of this process: two agents, or two lives of one, never say the same id. */
+const LIFE = randomBytes(6).toString('base64url')
+let attempts = 0
+
 export class Attempt {
   readonly pair: Pair
   /** Of both legs and of the transfer between them. Callers may give two requests one id, and another try needs another. */
@@ -14,7 +18,7 @@ export class Attempt {
 
   constructor(cluster: Cluster, pair: Pair, size: RequestSize, request: GenerateRequest, nowMs: number) {
     this.pair = pair
-    this.id = `${request.requestId}-${randomBytes(4).toString('hex')}`
+    this.id = `${request.requestId}-${LIFE}${(attempts++).toString(36)}`
     this.#cluster = cluster
     cluster.book(pair, size, this.id, request.prompt, request.stream, nowMs)
   }

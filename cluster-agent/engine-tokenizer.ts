@@ -52,7 +52,7 @@ function readTokens({ tokens, token_strs: pieces }: JsonObject): TokenizedPrompt
     rendered: { text, knownUnits: text.length },
     tokens: Uint32Array.from(tokens),
     tokenEnds: Uint32Array.from(pieces, (piece) => (end += piece.length)),
-    cutter: null,
+    specials: null,
     splitsWords: false,
   }
 }

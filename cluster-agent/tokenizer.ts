@@ -10,7 +10,7 @@ import { chatForm } from '../core/chat-form.ts'
 import type { PromptApi } from '../protocol/apis.ts'
 import type { JsonObject } from './handoff/json.ts'
 import { ChatTemplate, type RenderedPrompt } from './prompt/chat-template.ts'
-import { cuttingOf, PieceCutter, stretchesOf } from './prompt/pieces.ts'
+import { cuttingOf, PieceCutter, placesOf, stretchesOf, type Piece } from './prompt/pieces.ts'
 import type { TokenizedPrompt } from './prompt/understanding.ts'
 
 /** Text whose tokens are remembered: about 12 bytes a character with its tokens. */
@@ -37,12 +37,16 @@ interface Tokens {
   readonly ends: Uint32Array
 }
 
+interface Remembered extends Tokens {
+  readonly text: string
+}
+
 export class ModelTokenizer {
   readonly #tokenizer: Tokenizer
   readonly #template: ChatTemplate | null
   readonly #cutter: PieceCutter | null
   readonly #splitsWords: boolean
-  readonly #remembered = new Map<string, Tokens>()
+  readonly #remembered = new Map<string, Remembered>()
   #rememberedUnits = 0
   /** Characters that were tokenised, and that were remembered instead. */
   readonly counts = { tokenized: 0, remembered: 0 }
@@ -100,44 +104,42 @@ export class ModelTokenizer {
   }
 
   async #tokenizeText(rendered: RenderedPrompt, addsSpecials: boolean): Promise<TokenizedPrompt> {
-    const { ids, ends } =
-      this.#cutter && !addsSpecials
-        ? await this.#tokenizePieces(rendered.text, this.#cutter)
-        : await this.#encode(rendered.text, addsSpecials)
-    return {
-      rendered,
-      tokens: ids,
-      tokenEnds: ends,
-      cutter: this.#cutter,
-      splitsWords: this.#splitsWords,
-    }
+    const { text } = rendered
+    const pieces = this.#cutter && !addsSpecials ? this.#cutter.cut(text) : null
+    const { ids, ends } = pieces ? await this.#tokenizePieces(pieces) : await this.#encode(text, addsSpecials)
+    const specials = pieces && placesOf(pieces)
+    return { rendered, tokens: ids, tokenEnds: ends, specials, splitsWords: this.#splitsWords }
   }
 
-  async #tokenizePieces(text: string, cutter: PieceCutter): Promise<Tokens> {
+  async #tokenizePieces(pieces: readonly Piece[]): Promise<Tokens> {
     const parts: Tokens[] = []
-    for (const piece of cutter.cut(text)) {
+    for (const piece of pieces) {
       if ('special' in piece) {
-        const { id, text: own } = piece.special
-        parts.push({ ids: Uint32Array.of(id), units: own.length, ends: Uint32Array.of(own.length) })
+        const { id, text } = piece.special
+        parts.push({ ids: Uint32Array.of(id), units: text.length, ends: Uint32Array.of(text.length) })
         continue
       }
       const stretches = this.#splitsWords ? stretchesOf(piece.text) : [piece.text]
-      for (const stretch of stretches) parts.push(await this.#remember(stretch))
+      for (const stretch of stretches) parts.push(this.#recall(stretch) ?? (await this.#remember(stretch)))
     }
     return joined(parts)
   }
 
-  async #remember(text: string): Promise<Tokens> {
+  #recall(text: string): Tokens | null {
     const known = this.#remembered.get(text)
-    if (known) {
-      this.#remembered.delete(text)
-      this.#remembered.set(text, known)
-      this.counts.remembered += text.length
-      return known
-    }
+    if (!known) return null
+    // Moved to the end under its own copy of the text.
+    this.#remembered.delete(known.text)
+    this.#remembered.set(known.text, known)
+    this.counts.remembered += text.length
+    return known
+  }
+
+  async #remember(text: string): Promise<Tokens> {
     const tokens = await this.#encode(text, false)
     // A copy: a slice would keep the whole prompt that it was cut from.
-    this.#remembered.set(` ${text}`.slice(1), tokens)
+    const own = ` ${text}`.slice(1)
+    this.#remembered.set(own, { ...tokens, text: own })
     this.#rememberedUnits += text.length
     for (const [oldest] of this.#remembered) {
       if (this.#rememberedUnits <= REMEMBERED_UNITS_MAX) break
@@ -178,7 +180,7 @@ function idsOnly(ids: readonly number[]): TokenizedPrompt {
     rendered: { text, knownUnits: text.length },
     tokens: Uint32Array.from(ids),
     tokenEnds: Uint32Array.from(ids, (id) => (end += String(id).length + 1)),
-    cutter: null,
+    specials: null,
     splitsWords: true,
   }
 }

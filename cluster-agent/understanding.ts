@@ -55,8 +55,12 @@ export class Understanding {
     thread?: TokenizerThread,
   ) {
     const folders: Record<string, string> = {}
-    for (const { model, tokenizerDir } of models)
-      if (tokenizerDir !== undefined) folders[model] = tokenizerDir
+    const own = new Map(models.map(({ model, tokenizerDir }) => [model, tokenizerDir]))
+    for (const { model, tokenizerDir, adapterOf } of models) {
+      // An adapter has its base model's tokenizer, unless it says otherwise.
+      const folder = tokenizerDir ?? (adapterOf === undefined ? undefined : own.get(adapterOf))
+      if (folder !== undefined) folders[model] = folder
+    }
     this.#hasFiles = new Set(Object.keys(folders))
     this.#thread = thread ?? new TokenizerThread({ folders }, log)
     this.#urlOf = urlOf

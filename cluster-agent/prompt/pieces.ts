@@ -3,6 +3,7 @@
  * of them is tokenised alone: a conversation that grew by a turn has only that turn's pieces new.
  */
 import { isObject, type JsonObject } from '../handoff/json.ts'
+import { countUpTo } from './alignment.ts'
 
 export interface Special {
   readonly text: string
@@ -72,22 +73,36 @@ export class PieceCutter {
     if (from < text.length) pieces.push({ text: text.slice(from) })
     return pieces
   }
+}
 
-  /** Where a special token that starts at `at` ends, or null. */
-  endAt(text: string, at: number): number | null {
-    for (const special of this.#byText.keys()) if (text.startsWith(special, at)) return at + special.length
-    return null
-  }
+/** Where the special tokens of a rendered prompt lie, in UTF-16 units, rising. */
+export interface SpecialPlaces {
+  readonly starts: readonly number[]
+  readonly ends: readonly number[]
+}
 
-  /** Where the last special token that ends by `limit` ends; 0 without one. */
-  lastEnd(text: string, limit: number): number {
-    let end = 0
-    for (const special of this.#byText.keys()) {
-      const at = text.lastIndexOf(special, limit - special.length)
-      if (at >= 0 && at + special.length <= limit) end = Math.max(end, at + special.length)
-    }
-    return end
+export function placesOf(pieces: readonly Piece[]): SpecialPlaces {
+  const starts: number[] = []
+  const ends: number[] = []
+  let at = 0
+  for (const piece of pieces) {
+    const isSpecial = 'special' in piece
+    if (isSpecial) starts.push(at)
+    at += isSpecial ? piece.special.text.length : piece.text.length
+    if (isSpecial) ends.push(at)
   }
+  return { starts, ends }
+}
+
+/** Where the special token that starts at `at` ends, or null. */
+export function specialEndAt({ starts, ends }: SpecialPlaces, at: number): number | null {
+  const index = countUpTo(starts, at) - 1
+  return starts[index] === at ? (ends[index] ?? null) : null
+}
+
+/** Where the last special token that ends by `limit` ends; 0 without one. */
+export function lastSpecialEnd({ ends }: SpecialPlaces, limit: number): number {
+  return ends[countUpTo(ends, limit) - 1] ?? 0
 }
 
 /** Longest stretch of text that is tokenised in one go where it may be cut. */

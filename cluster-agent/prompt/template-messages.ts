@@ -37,9 +37,12 @@ export function templateMessages(
   return { messages: out, isCut: false }
 }
 
-/** vLLM validates tools before they reach the template, so fields that a client left out are there as null. */
-export function templateTools({ tools, tool_choice: choice }: JsonObject): unknown {
-  if (!Array.isArray(tools) || tools.length === 0 || choice === 'none') return undefined
+/**
+ * vLLM validates tools before they reach the template, so fields that a client left out are there as null. They are rendered
+ * whatever `tool_choice` says, unless the engine runs with --exclude-tools-when-tool-choice-none.
+ */
+export function templateTools({ tools }: JsonObject): unknown {
+  if (!Array.isArray(tools) || tools.length === 0) return undefined
   return (tools as readonly unknown[]).map((tool) => {
     const known = isObject(tool) ? tool['function'] : null
     if (!isObject(tool) || !isObject(known)) return tool
