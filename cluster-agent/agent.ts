@@ -2,6 +2,7 @@
 import type { Server } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino, type Logger } from 'pino'
+import { CalibrationStore } from './calibration-store.ts'
 import { Cluster } from './cluster.ts'
 import type { AgentConfig } from './config.ts'
 import { Discovery } from './discovery.ts'
@@ -38,7 +39,8 @@ export async function startAgent(
   log: Logger = pino({ level: 'silent' }),
   observers: readonly RequestObserver[] = [],
 ): Promise<RunningAgent> {
-  const cluster = new Cluster(config)
+  const costs = new CalibrationStore(config.stateDir ?? null, log)
+  const cluster = new Cluster(config, await costs.read())
   const store = config.stateDir === undefined ? null : new LedgerStore(cluster, config.stateDir, log)
   const restored = (await store?.restore()) ?? 0
   const learner = new Learner(cluster, log, restored === 0)
@@ -56,10 +58,12 @@ export async function startAgent(
   ])
   const server = createAgentServer(cluster, generation, log)
   await listen(server, config.listen)
-  const roster = new Roster(cluster, [clients, health, sources], log)
+  const forgetting = { release: (number: number) => cluster.calibration.release(number) }
+  const roster = new Roster(cluster, [clients, health, sources, forgetting], log)
   const discovery = new Discovery(config, log)
   await discovery.start((specs) => roster.apply(specs))
   await health.start()
+  costs.start(cluster.calibration)
   reporter.start()
   learner.start()
   store?.start()
@@ -85,6 +89,7 @@ export async function startAgent(
       reporter.stop()
       await learner.stop()
       await store?.stop()
+      await costs.stop(cluster.calibration)
       await roster.stop()
       await Promise.all([health.stop(), clients.close(), sources.stop()])
     },

@@ -5,6 +5,10 @@
 import { tierByName } from '../core/tiers.ts'
 import { ENDPOINTS_REPORTED_MAX, type ModelLoad, type ModelOffer } from '../protocol/report.ts'
 import { AdmissionQueue } from './admission/queue.ts'
+import { AnswerLengths } from './calibration/answer-lengths.ts'
+import { Calibration, type SavedCalibration } from './calibration/calibration.ts'
+import { readCostMetrics } from './calibration/cost-metrics.ts'
+import type { ServedRequest } from './calibration/served-request.ts'
 import { BlockIndex } from './blocks/block-index.ts'
 import type { AgentConfig, ModelConfig } from './config.ts'
 import type { EndpointSpec } from './discovery/endpoint-spec.ts'
@@ -34,8 +38,6 @@ export interface Prompt {
   readonly isSplittable: boolean
 }
 
-/** Answers are taken to be no longer than this, for the KV space that they may come to hold. */
-const ANSWER_TOKENS_USUAL = 512
 /** Weight of one hand-off in the estimate that the directories get. */
 const HANDOFF_WEIGHT = 0.05
 
@@ -44,15 +46,19 @@ export class Cluster {
   readonly registry: EndpointRegistry
   readonly bookings = new Bookings()
   readonly adapters = new AdapterSlots()
+  readonly calibration: Calibration
   /** Requests that wait for room. */
   readonly queue: AdmissionQueue
   readonly #models = new Map<string, ModelConfig>()
   readonly #states = new Map<string, ModelState>()
+  readonly #answers = new AnswerLengths()
   #handoffMs = 0
   draining = false
 
-  constructor(config: AgentConfig) {
+  /** `saved`: what an earlier life learnt of the endpoints. */
+  constructor(config: AgentConfig, saved: SavedCalibration = {}) {
     this.config = config
+    this.calibration = new Calibration(saved)
     this.queue = new AdmissionQueue(config.admission)
     this.registry = new EndpointRegistry(Math.max(config.endpointsMax, config.endpoints.length))
     for (const spec of config.endpoints) this.openEndpoint(spec, performance.now())
@@ -77,9 +83,9 @@ export class Cluster {
     return [...this.#states.values()]
   }
 
-  /** Those that may get requests now or later; a number finds one by `registry.endpoint`. */
+  /** Those that may get requests now or later, with what was learnt of them. */
   get endpoints(): readonly Endpoint[] {
-    return this.registry.endpoints
+    return this.calibration.learnt(this.registry.endpoints)
   }
 
   /** null: as many as there may be are here already. */
@@ -97,6 +103,7 @@ export class Cluster {
   /** Forgets what an endpoint holds: it is another process, or gone. */
   fence(endpoint: number): void {
     for (const { index } of this.#states.values()) index.fence(endpoint)
+    this.adapters.clear(endpoint)
   }
 
   /** Of an engine that can be asked now, the first that takes requests before others; null without any. */
@@ -129,7 +136,7 @@ export class Cluster {
       markers: prompt.markers,
       adapter: adapterOf === undefined ? null : model,
       kvBytesPerToken,
-      answerTokens: Math.min(prompt.outputTokensMax ?? ANSWER_TOKENS_USUAL, ANSWER_TOKENS_USUAL),
+      answerTokens: this.#answers.expected(model, prompt.outputTokensMax),
       isSplittable: prompt.isSplittable,
       sloTtftMs: prompt.sloTtftMs ?? null,
       sloItlMs: prompt.sloItlMs ?? null,
@@ -161,6 +168,25 @@ export class Cluster {
   /** The attempt did not get to compute there: its prefix is not expected. */
   unbook(pair: Pair, { model, markers }: Prompt): void {
     this.state(model).speculation.forget(pair.prefill.endpoint.number, markers)
+  }
+
+  /** What a served request says of laws and lengths. */
+  noteServed(served: ServedRequest, model: string): void {
+    this.calibration.noteServed(served)
+    if (served.answerTokens !== null) this.#answers.note(model, served.answerTokens)
+  }
+
+  /** What an engine's `/metrics` say. */
+  noteMetrics(number: number, text: string, nowMs: number): void {
+    const endpoint = this.registry.endpoint(number)
+    if (!endpoint) return
+    const sample = readCostMetrics(text, endpoint.rank ?? null)
+    this.calibration.noteMetrics(endpoint, sample, this.bookings.booked(number, nowMs), nowMs)
+    const { kvTokens, pinnedShare, foreign } = this.calibration.standing(endpoint)
+    this.bookings.setCapacity(number, kvTokens)
+    this.bookings.setPinnedShare(number, pinnedShare)
+    this.bookings.setForeign(number, foreign)
+    if (sample.adapters) this.adapters.observe(number, sample.adapters, nowMs)
   }
 
   noteHandoff(pair: Pair): void {

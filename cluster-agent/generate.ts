@@ -136,7 +136,7 @@ export class Generation {
     if (!prefill || !decode) throw new Error('a chosen endpoint has no specification')
     const attempt = new Attempt(this.#cluster, pair, size, request, performance.now())
     try {
-      return await this.#legs.run({
+      const outcome = await this.#legs.run({
         attempt,
         request,
         record,
@@ -148,6 +148,12 @@ export class Generation {
         keepsCopy: this.#learner.learnsAnswer(request),
         headers: () => ({ [AGENT_ROUTE_HEADER]: routeHeader(pair, size.promptTokens, request) }),
       })
+      if (outcome.kind === 'answered' && outcome.status < 300)
+        this.#cluster.noteServed(
+          attempt.served(size, request.stream, record.usage),
+          request.prompt.model.model,
+        )
+      return outcome
     } finally {
       attempt.release()
     }

@@ -174,6 +174,7 @@ export class Health implements RosterPart {
     }
     const hasRestarted = isAnotherProcess(patient.reading, reading)
     patient.reading = reading
+    this.#cluster.noteMetrics(number, text, performance.now())
     // Events name the block size too, but the first prompt is learnt before the first event.
     if (reading.blockTokens !== null)
       for (const { index } of this.#cluster.states) index.assumeBlockTokens(reading.blockTokens)

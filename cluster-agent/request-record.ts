@@ -1,5 +1,6 @@
 /** What comes true of one request, noted while it runs and told once at its end. */
 import type { Outcome } from '../protocol/outcome.ts'
+import type { Usage } from './answer/usage.ts'
 import type { AnswerReader } from './answer-reader.ts'
 import type { FinishedRequest } from './finished-request.ts'
 import type { GenerateRequest } from './generate-request.ts'
@@ -34,10 +35,14 @@ export class RequestRecord {
     this.#ttftMs ??= performance.now() - this.#request.startMs
   }
 
+  get usage(): Usage | null {
+    return this.#reader?.usage ?? null
+  }
+
   finish(end: Outcome['end'], status: number): FinishedRequest {
     const { requestId, caller, prompt, startMs } = this.#request
     const pair = this.#pair
-    const usage = this.#reader?.usage ?? null
+    const { usage } = this
     const events = this.#reader?.events ?? 0
     return {
       requestId,

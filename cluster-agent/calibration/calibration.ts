@@ -6,7 +6,7 @@ import type { Foreign } from '../routing/booking-ledger.ts'
 import type { Booked } from '../routing/bookings.ts'
 import type { Endpoint, EndpointProfile } from '../routing/endpoint.ts'
 import { EndpointCalibration, type CostReport, type SavedLaws } from './endpoint-calibration.ts'
-import type { EngineSample } from './engine-metrics.ts'
+import type { CostSample } from './cost-metrics.ts'
 import { windowBetween, type MetricsWindow } from './metrics-window.ts'
 import { learnFrom, type ServedRequest } from './served-request.ts'
 
@@ -19,7 +19,7 @@ interface Entry {
   readonly calibration: EndpointCalibration
   endpoint: Endpoint
   learnt: Endpoint
-  last: { readonly sample: EngineSample; readonly nowMs: number } | null
+  last: { readonly sample: CostSample; readonly nowMs: number } | null
 }
 
 /** Endpoints whose laws are kept after they left. */
@@ -57,11 +57,12 @@ export class Calibration {
   }
 
   /** `booked`: at this moment. */
-  noteMetrics(endpoint: Endpoint, sample: EngineSample, booked: Booked, nowMs: number): void {
+  noteMetrics(endpoint: Endpoint, sample: CostSample, booked: Booked, nowMs: number): void {
     const entry = this.#entry(endpoint)
     const { calibration, last } = entry
     entry.last = { sample, nowMs }
     calibration.metricsSamples++
+    if (sample.kvTokens !== null) calibration.noteCapacity(sample.kvTokens)
     if (!last) return
     const verdict = windowBetween(last.sample, sample, nowMs - last.nowMs)
     if (verdict.kind === 'impossible') calibration.impossibleMetrics++
@@ -73,9 +74,14 @@ export class Calibration {
     learnSpace(calibration, sample, booked)
   }
 
-  /** What is pinned of what is booked, and how many sequences are not ours. */
-  standing(endpoint: Endpoint): { readonly pinnedShare: number; readonly foreign: Foreign } {
-    return this.#entry(endpoint).calibration
+  /** KV space, what is pinned of what is booked, and how many sequences are not ours. */
+  standing(endpoint: Endpoint): {
+    readonly kvTokens: number
+    readonly pinnedShare: number
+    readonly foreign: Foreign
+  } {
+    const { profile, pinnedShare, foreign } = this.#entry(endpoint).calibration
+    return { kvTokens: profile.kvTokens, pinnedShare, foreign }
   }
 
   release(number: number): void {
@@ -146,7 +152,7 @@ function learnStep(calibration: EndpointCalibration, window: MetricsWindow, { co
   calibration.noteStep(sequences, contextTokens, (gapSumMs - sequences * busyMs) / gaps)
 }
 
-function learnSpace(calibration: EndpointCalibration, sample: EngineSample, booked: Booked): void {
+function learnSpace(calibration: EndpointCalibration, sample: CostSample, booked: Booked): void {
   const { running, waiting, kvUsage, kvTokens } = sample
   if (running === null || waiting === null) return
   // An engine may already run what counts as waiting here: together they are compared first.

@@ -53,6 +53,7 @@ export class EndpointCalibration {
   readonly #cache = new CacheWindow()
   readonly #foreign: Foreign[] = []
   #learnt: EndpointProfile
+  #kvTokens: number
   pinnedShare = 1
   metricsSamples = 0
   impossibleMetrics = 0
@@ -60,6 +61,7 @@ export class EndpointCalibration {
   constructor(configured: EndpointProfile) {
     this.configured = configured
     this.#learnt = configured
+    this.#kvTokens = configured.kvTokens
     const { prefill, decodeStepMs, decodeMsPerSequence, decodeMsPerContextToken, transfer } = configured
     this.#prefill = new RobustFit([
       prefill.fixedMs || FIXED_MS_SEED,
@@ -74,7 +76,7 @@ export class EndpointCalibration {
     this.#transfer = tierFit(transfer)
   }
 
-  /** Speed as learnt, sizes as configured. */
+  /** As learnt; what was not, as configured. */
   get profile(): EndpointProfile {
     return this.#learnt
   }
@@ -105,6 +107,13 @@ export class EndpointCalibration {
 
   noteLoad(tier: string, bytes: number, ms: number): void {
     if (this.#tierFit(tier)?.add([1, bytes], ms)) this.#refresh()
+  }
+
+  /** KV space as the engine itself tells it. */
+  noteCapacity(kvTokens: number): void {
+    if (this.#kvTokens === kvTokens) return
+    this.#kvTokens = kvTokens
+    this.#refresh()
   }
 
   noteTtft(predictedMs: number, observedMs: number): void {
@@ -194,6 +203,7 @@ export class EndpointCalibration {
     const tiers = [...this.#tiers].filter(([, fit]) => fit.isLearnt)
     this.#learnt = {
       ...configured,
+      kvTokens: this.#kvTokens,
       ...(this.#prefill.isLearnt ? { prefill: { fixedMs, msPerToken, msPerTokenPair } } : {}),
       ...(this.#decode.isLearnt
         ? {

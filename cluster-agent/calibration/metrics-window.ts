@@ -1,5 +1,5 @@
 /** What happened at an engine between two looks at its metrics; a verdict when that cannot be. */
-import type { EngineSample } from './engine-metrics.ts'
+import type { CostSample } from './cost-metrics.ts'
 
 export interface MetricsWindow {
   readonly spanMs: number
@@ -27,11 +27,11 @@ const SPAN_MS_MAX = 60_000
 /** No engine does more in a millisecond. */
 const TOKENS_PER_MS_MAX = 5000
 
-export function windowBetween(before: EngineSample, after: EngineSample, spanMs: number): WindowVerdict {
+export function windowBetween(before: CostSample, after: CostSample, spanMs: number): WindowVerdict {
   if (before.startS !== after.startS) return { kind: 'restart' }
   if (!isPossible(before) || !isPossible(after)) return { kind: 'impossible' }
   if (!(spanMs >= SPAN_MS_MIN && spanMs <= SPAN_MS_MAX)) return { kind: 'unclear' }
-  const more = (key: keyof EngineSample) => Number(after[key] ?? 0) - Number(before[key] ?? 0)
+  const more = (key: keyof CostSample) => Number(after[key] ?? 0) - Number(before[key] ?? 0)
   const window = {
     spanMs,
     computedTokens: more('computedTokens'),
@@ -49,7 +49,7 @@ export function windowBetween(before: EngineSample, after: EngineSample, spanMs:
   return isRising && isPlausible ? { kind: 'window', window } : { kind: 'impossible' }
 }
 
-function isPossible({ running, waiting, kvUsage }: EngineSample): boolean {
+function isPossible({ running, waiting, kvUsage }: CostSample): boolean {
   const isCount = (value: number | null) => value === null || (value >= 0 && value < 1e6)
   return isCount(running) && isCount(waiting) && (kvUsage === null || (kvUsage >= 0 && kvUsage <= 1.001))
 }

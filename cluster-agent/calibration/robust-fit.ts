@@ -10,11 +10,12 @@ const WINDOW = 128
 const SCALE = 8
 const FULL = 24
 const REFIT_EVERY = 8
-const ROUNDS = 6
+const REFIT_EVERY_FULL = 32
+const ROUNDS = 5
 /** How far from the prior a law may get, as a factor: beyond it the profile is wrong, not the engine. */
 export const FACTOR_MAX = 32
 /** Weight of the prior's proportions, in observations that say nothing else. */
-const RIDGE = 0.05
+const RIDGE = 0.01
 /** Tukey's constant: 95 % efficiency on clean data. */
 const BIWEIGHT = 4.685
 const SPREAD_MIN = 0.02
@@ -28,7 +29,7 @@ export class RobustFit {
   readonly #prior: readonly number[]
   #factors: number[]
   /** Newest last: terms of the prior, then the observation. */
-  #rows: (readonly number[])[] = []
+  #rows: Row[] = []
   #sinceRefit = 0
   #isRestored = false
   /** Observations that were taken, and that could not be true. */
@@ -62,16 +63,19 @@ export class RobustFit {
 
   /** True when the law is another one now. */
   add(x: readonly number[], ms: number): boolean {
-    const terms = this.#prior.map((coefficient, j) => coefficient * (x[j] ?? 0))
+    const terms = Float64Array.from(this.#prior, (coefficient, j) => coefficient * (x[j] ?? 0))
     const isPossible = ms > 0 && ms < OBSERVATION_MS_MAX && terms.every((t) => t >= 0 && Number.isFinite(t))
-    if (!isPossible || sum(terms) <= 0) {
+    const priorMs = terms.reduce((sum, term) => sum + term, 0)
+    if (!isPossible || priorMs <= 0) {
       this.counts.impossible++
       return false
     }
     this.counts.taken++
-    this.#rows.push([...terms, ms])
+    this.#rows.push({ terms, priorMs, ms })
     if (this.#rows.length > WINDOW) this.#rows.shift()
-    if (++this.#sinceRefit < REFIT_EVERY || this.#rows.length < SCALE) return false
+    const isFull = this.#rows.length === WINDOW
+    if (++this.#sinceRefit < (isFull ? REFIT_EVERY_FULL : REFIT_EVERY) || this.#rows.length < SCALE)
+      return false
     this.#sinceRefit = 0
     this.#refit()
     return true
@@ -79,57 +83,72 @@ export class RobustFit {
 
   #refit(): void {
     const latest = this.#rows.slice(-FULL)
-    const change = quantile(this.#ratios(latest), 0.5)
+    const change = quantile(ratios(latest, this.#factors), 0.5)
     const hasChanged = change > CHANGE_FACTOR || change < 1 / CHANGE_FACTOR
     if (hasChanged && this.#rows.length > FULL) this.#rows = latest
     const rows = this.#rows
-    const scale = quantile(
-      rows.map((row) => observed(row) / sum(row.slice(0, -1))),
-      0.5,
+    const scale = bounded(
+      quantile(
+        Float64Array.from(rows, ({ ms, priorMs }) => ms / priorMs),
+        0.5,
+      ),
     )
-    this.#factors = this.#prior.map(() => bounded(scale))
-    let weights = rows.map(() => 1)
+    this.#factors = this.#prior.map(() => scale)
+    const weights = new Float64Array(rows.length).fill(1)
     if (rows.length >= FULL) {
       for (let round = 0; round < ROUNDS; round++) {
-        weights = biweights(this.#ratios(rows))
-        this.#factors = solve(rows, weights, this.#factors, bounded(scale))
+        biweights(ratios(rows, this.#factors), weights)
+        this.#factors = solve(rows, weights, this.#factors, scale)
       }
     }
-    const inliers = rows.filter((_, i) => (weights[i] ?? 0) > 0)
-    const upwards = quantile(this.#ratios(inliers), ERRING_QUANTILE)
+    const inliers = ratios(rows, this.#factors).filter((_, i) => (weights[i] ?? 0) > 0)
+    const upwards = quantile(inliers, ERRING_QUANTILE)
     this.#factors = this.#factors.map((factor) => bounded(factor * upwards))
-  }
-
-  #ratios(rows: readonly (readonly number[])[]): number[] {
-    return rows.map((row) => observed(row) / predicted(row, this.#factors))
   }
 }
 
-function biweights(ratios: readonly number[]): number[] {
+interface Row {
+  readonly terms: Float64Array
+  readonly priorMs: number
+  readonly ms: number
+}
+
+/** Of what was observed to what the law says. */
+function ratios(rows: readonly Row[], factors: readonly number[]): Float64Array {
+  const values = new Float64Array(rows.length)
+  rows.forEach(({ terms, ms }, i) => {
+    values[i] = ms / dot(terms, factors)
+  })
+  return values
+}
+
+function biweights(ratios: Float64Array, weights: Float64Array): void {
   const errors = ratios.map((ratio) => Math.abs(ratio - 1))
   const spread = Math.max(1.4826 * quantile(errors, 0.5), SPREAD_MIN) * BIWEIGHT
-  return errors.map((error) => (error >= spread ? 0 : (1 - (error / spread) ** 2) ** 2))
+  errors.forEach((error, i) => {
+    const share = error / spread
+    weights[i] = share >= 1 ? 0 : (1 - share * share) ** 2
+  })
 }
 
 /** Weighted least squares of relative errors, drawn towards `scale`. Factors stay positive. */
 function solve(
-  rows: readonly (readonly number[])[],
-  weights: readonly number[],
+  rows: readonly Row[],
+  weights: Float64Array,
   factors: readonly number[],
   scale: number,
 ): number[] {
   const size = factors.length
-  const matrix = Array.from({ length: size }, () => new Array<number>(size + 1).fill(0))
-  for (const [i, row] of rows.entries()) {
-    const weight = weights[i] ?? 0
-    if (weight === 0) continue
-    const whole = predicted(row, factors)
+  const matrix = Array.from({ length: size }, () => new Float64Array(size + 1))
+  rows.forEach(({ terms, ms }, i) => {
+    const whole = dot(terms, factors)
+    const weight = (weights[i] ?? 0) / (whole * whole)
     for (let j = 0; j < size; j++) {
-      const a = ((row[j] ?? 0) / whole) * weight
-      for (let k = 0; k < size; k++) add(matrix, j, k, (a * (row[k] ?? 0)) / whole)
-      add(matrix, j, size, (a * observed(row)) / whole)
+      const a = (terms[j] ?? 0) * weight
+      for (let k = 0; k < size; k++) add(matrix, j, k, a * (terms[k] ?? 0))
+      add(matrix, j, size, a * ms)
     }
-  }
+  })
   for (let j = 0; j < size; j++) {
     add(matrix, j, j, RIDGE / scale ** 2)
     add(matrix, j, size, RIDGE / scale)
@@ -138,18 +157,18 @@ function solve(
 }
 
 /** Gauss, in place. The ridge keeps every pivot positive. */
-function eliminate(matrix: number[][]): number[] {
+function eliminate(matrix: readonly Float64Array[]): number[] {
   const size = matrix.length
   for (let j = 0; j < size; j++) {
-    const pivot = matrix[j] ?? []
+    const pivot = matrix[j]
     for (let i = j + 1; i < size; i++) {
-      const share = (matrix[i]?.[j] ?? 0) / (pivot[j] || 1)
-      for (let k = j; k <= size; k++) add(matrix, i, k, -share * (pivot[k] ?? 0))
+      const share = (matrix[i]?.[j] ?? 0) / (pivot?.[j] || 1)
+      for (let k = j; k <= size; k++) add(matrix, i, k, -share * (pivot?.[k] ?? 0))
     }
   }
   const solution = new Array<number>(size).fill(0)
   for (let j = size - 1; j >= 0; j--) {
-    const row = matrix[j] ?? []
+    const row = matrix[j] ?? new Float64Array(size + 1)
     let rest = row[size] ?? 0
     for (let k = j + 1; k < size; k++) rest -= (row[k] ?? 0) * (solution[k] ?? 0)
     solution[j] = rest / (row[j] || 1)
@@ -157,25 +176,17 @@ function eliminate(matrix: number[][]): number[] {
   return solution
 }
 
-function add(matrix: number[][], i: number, j: number, value: number): void {
+function add(matrix: readonly Float64Array[], i: number, j: number, value: number): void {
   const row = matrix[i]
   if (row) row[j] = (row[j] ?? 0) + value
 }
 
-function predicted(row: readonly number[], factors: readonly number[]): number {
+function dot(terms: Float64Array, factors: readonly number[]): number {
   let whole = 0
-  for (const [j, factor] of factors.entries()) whole += factor * (row[j] ?? 0)
+  for (let j = 0; j < terms.length; j++) whole += (factors[j] ?? 0) * (terms[j] ?? 0)
   return whole
-}
-
-function observed(row: readonly number[]): number {
-  return row.at(-1) ?? 0
 }
 
 function bounded(factor: number): number {
   return Number.isFinite(factor) ? Math.min(Math.max(factor, 1 / FACTOR_MAX), FACTOR_MAX) : 1
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0)
 }

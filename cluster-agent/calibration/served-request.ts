@@ -18,6 +18,7 @@ export interface ServedRequest {
   /** From the engine's usage; null when it said nothing. */
   readonly promptTokens: number | null
   readonly cachedTokens: number | null
+  readonly answerTokens: number | null
 }
 
 /** A wait beyond this share of the prefill hides how long the prefill took. */

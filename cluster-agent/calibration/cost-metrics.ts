@@ -3,7 +3,7 @@
  * Label `engine` tells data-parallel ranks apart; series without it belong to all.
  */
 
-export interface EngineSample {
+export interface CostSample {
   /** Of the process: another value is another process. */
   readonly startS: number | null
   readonly running: number | null
@@ -30,10 +30,10 @@ export const METRICS_BYTES_MAX = 4 * 1024 * 1024
 const LINE = /^([a-z_:]+)(?:\{(.*)\})? ([^ ]+)/i
 const LABEL = /([a-z_]+)="((?:[^"\\]|\\.)*)"/gi
 
-export function readEngineMetrics(text: string, rank: number | null): EngineSample {
+export function readCostMetrics(text: string, rank: number | null): CostSample {
   const values = new Map<string, number>()
   let kvTokens: number | null = null
-  let adapters: EngineSample['adapters'] = null
+  let adapters: CostSample['adapters'] = null
   let adaptersAt = -Infinity
   for (const line of text.slice(0, METRICS_BYTES_MAX).split('\n')) {
     // Buckets are most of the page.
@@ -90,7 +90,7 @@ function kvTokensOf(labels: ReadonlyMap<string, string>): number | null {
   return Number.isFinite(tokens) && tokens > 0 ? tokens : null
 }
 
-function adaptersOf(labels: ReadonlyMap<string, string>): EngineSample['adapters'] {
+function adaptersOf(labels: ReadonlyMap<string, string>): CostSample['adapters'] {
   const names = (key: string) => (labels.get(key) ?? '').split(',').filter((name) => name !== '')
   return { slots: Number(labels.get('max_lora')), running: names('running_lora_adapters') }
 }
