@@ -100,6 +100,11 @@ const fileSchema = z.strictObject({
 
 const secretsSchema = z.object({
   ISOTHERM_ENVELOPE_SECRET: z.string().min(16).describe('Shared with the edge: signs envelopes'),
+  ISOTHERM_ENVELOPE_SECRET_PREVIOUS: z
+    .string()
+    .min(16)
+    .optional()
+    .describe('Taken too while the edge changes to the current one'),
   ISOTHERM_PREFIX_SECRET: z.string().min(16).describe('Shared with the edge: keys prefixes and salts'),
   ISOTHERM_CLUSTER_TOKEN: z
     .string()
@@ -108,7 +113,12 @@ const secretsSchema = z.object({
 })
 
 export interface AgentConfig extends z.infer<typeof fileSchema> {
-  readonly secrets: { readonly envelope: string; readonly prefix: string; readonly clusterToken: string }
+  readonly secrets: {
+    /** The current one, then the one before. */
+    readonly envelopes: readonly string[]
+    readonly prefix: string
+    readonly clusterToken: string
+  }
 }
 
 export class ConfigError extends Error {
@@ -137,7 +147,10 @@ export function parseAgentConfig(
   return Object.freeze({
     ...parsed.data,
     secrets: {
-      envelope: secrets.data.ISOTHERM_ENVELOPE_SECRET,
+      envelopes: [
+        secrets.data.ISOTHERM_ENVELOPE_SECRET,
+        secrets.data.ISOTHERM_ENVELOPE_SECRET_PREVIOUS ?? [],
+      ].flat(),
       prefix: secrets.data.ISOTHERM_PREFIX_SECRET,
       clusterToken: secrets.data.ISOTHERM_CLUSTER_TOKEN,
     },

@@ -1,6 +1,13 @@
 /** Whether a request was sent by the edge, for this cluster, just now and for the first time. */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
-import { ENVELOPE_AGE_MS_MAX, ENVELOPE_CONTEXT, envelopeSchema, type Envelope } from '../protocol/envelope.ts'
+import {
+  ENVELOPE_AGE_MS_MAX,
+  ENVELOPE_CONTEXT,
+  ENVELOPE_KEY_CONTEXT,
+  envelopeSchema,
+  KEY_ID_CHARS,
+  type Envelope,
+} from '../protocol/envelope.ts'
 import { RouteError } from '../protocol/errors.ts'
 
 /** Nonces of envelopes that are still good; beyond it new requests are refused rather than old nonces forgotten. */
@@ -15,27 +22,30 @@ export interface SignedRequest {
 
 export class EnvelopeCheck {
   readonly #cluster: string
-  readonly #secret: string
+  readonly #keys: readonly { readonly id: string; readonly secret: string }[]
   /** Nonce -> when it may be forgotten, in the order in which they came. */
   readonly #nonces = new Map<string, number>()
 
-  constructor(cluster: string, secret: string) {
+  /** `secrets`: the current one, and while it is being replaced the one before. */
+  constructor(cluster: string, secrets: readonly string[]) {
     this.#cluster = cluster
-    this.#secret = secret
+    this.#keys = secrets.map((secret) => ({ id: keyIdOf(secret), secret }))
   }
 
   /** Throws `forbidden` for anything but a good envelope; the message does not say how far a forgery got. */
   verify({ header, method, path, body }: SignedRequest, nowMs: number): Envelope {
-    const [payload, signature, ...rest] = header?.split('.') ?? []
+    const [payload, signature, keyId, ...rest] = header?.split('.', 5) ?? []
     if (!payload || !signature || rest.length > 0)
       throw refusal('The request carries no envelope of the edge.')
     const digest = createHash('sha256').update(body).digest('hex')
-    const expected = createHmac('sha256', this.#secret)
-      .update(`${ENVELOPE_CONTEXT}\n${method}\n${path}\n${digest}\n${payload}\n`)
-      .digest()
+    const signed = `${ENVELOPE_CONTEXT}\n${method}\n${path}\n${digest}\n${payload}\n`
     const given = Buffer.from(signature, 'base64url')
-    if (given.length !== expected.length || !timingSafeEqual(given, expected))
-      throw refusal('The envelope is not valid.')
+    const isSigned = this.#keys.some(({ id, secret }) => {
+      if (keyId !== undefined && keyId !== id) return false
+      const expected = createHmac('sha256', secret).update(signed).digest()
+      return given.length === expected.length && timingSafeEqual(given, expected)
+    })
+    if (!isSigned) throw refusal('The envelope is not valid.')
     const envelope = parsePayload(payload)
     if (envelope.cluster !== this.#cluster) throw refusal('The envelope is for another cluster.')
     if (Math.abs(nowMs - envelope.issuedMs) > ENVELOPE_AGE_MS_MAX) throw refusal('The envelope is too old.')
@@ -54,6 +64,10 @@ export class EnvelopeCheck {
     // An envelope may be issued up to the allowed age ahead of our clock, and is then good for twice that.
     this.#nonces.set(nonce, nowMs + 2 * ENVELOPE_AGE_MS_MAX)
   }
+}
+
+function keyIdOf(secret: string): string {
+  return createHmac('sha256', secret).update(ENVELOPE_KEY_CONTEXT).digest('hex').slice(0, KEY_ID_CHARS)
 }
 
 function parsePayload(payload: string): Envelope {

@@ -15,7 +15,7 @@ import type { Cluster, Prompt } from './cluster.ts'
 import { EnvelopeCheck } from './envelope-check.ts'
 import type { Caller } from './generate-request.ts'
 import type { Generation } from './generate.ts'
-import { cleanBody } from './handoff/engine-body.ts'
+import { cleanBody, withFields } from './handoff/engine-body.ts'
 import type { JsonObject } from './handoff/json.ts'
 import { inspect } from './inspection.ts'
 import { parseObject, readBody } from './request-body.ts'
@@ -28,7 +28,7 @@ const KEEP_ALIVE_MS = 65_000
 
 export function createAgentServer(cluster: Cluster, generation: Generation, log: Logger): Server {
   const { config } = cluster
-  const check = new EnvelopeCheck(config.cluster, config.secrets.envelope)
+  const check = new EnvelopeCheck(config.cluster, config.secrets.envelopes)
   const scopes = new Scopes(config.secrets.prefix)
   const writer = new PromptWriter(new TextEncoder())
 
@@ -45,7 +45,7 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
         ? null
         : check.verify({ header: String(header ?? ''), method: req.method, path, body: bytes }, Date.now())
     const { prompt: api, dialect, generates } = route
-    const body = cleanBody(bytes, parseObject(bytes))
+    const body = withFields(cleanBody(bytes, parseObject(bytes)), ownFields(envelope))
     const shareScope = envelope?.shareScope ?? config.standalone?.shareScope ?? ''
     const keys = scopes.keysOf(shareScope)
     const client = new AbortController()
@@ -136,6 +136,13 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
 function callerOf({ tenant, attempt, edgeRegion, priority, deadlineMs }: Envelope, nowMs: number): Caller {
   const patienceMs = deadlineMs === null ? null : Math.max(deadlineMs - nowMs, 0)
   return { tenant, attempt, edgeRegion, priority, patienceMs }
+}
+
+/** What the edge decided for the engine: the model behind an alias, the id under which an answer is kept. */
+function ownFields(envelope: Envelope | null): JsonObject {
+  if (!envelope) return {}
+  const { model, responseId } = envelope
+  return { model, ...(responseId === null ? {} : { request_id: responseId }) }
 }
 
 /** Whether one sequence comes of the request. */

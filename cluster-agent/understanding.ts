@@ -166,7 +166,7 @@ function sampleOf(model: ModelConfig, api: PromptApi, body: JsonObject): PromptT
   const json = { model: model.model, ...body }
   const bytes = Buffer.from(JSON.stringify(json))
   const nobody = { markers: new Uint32Array(0), cacheSalt: '', prefixKey: { lo: 0, hi: 0 }, answer: null }
-  return { api, model, body: { bytes, json, isClean: true }, ...nobody }
+  return { api, model, body: { bytes, json, isClean: true, added: {} }, ...nobody }
 }
 
 /** Everything is copied: the thread takes its buffers for good. */

@@ -24,6 +24,11 @@ export const clusterConfigSchema = z.strictObject({
     .record(nameSchema, z.url({ protocol: /^https?$/ }))
     .default({})
     .describe('Other base URLs, by the region of the edge that asks'),
+  binding: z
+    .string()
+    .regex(/^[A-Z][A-Z0-9_]{0,63}$/)
+    .optional()
+    .describe('Binding that calls go through: an mTLS certificate, a VPC service, another Worker'),
 })
 export type ClusterConfig = z.infer<typeof clusterConfigSchema>
 
@@ -80,6 +85,23 @@ export const edgeConfigSchema = z.strictObject({
     .min(1)
     .default(4)
     .describe('Multiple of the predicted TTFT before the next cluster is tried'),
+  idleProbeMs: z
+    .int()
+    .positive()
+    .default(10_000)
+    .describe(
+      'After so long a stream asks whether the path to its cluster still works, unless others show it',
+    ),
+  wholeGraceMs: z
+    .int()
+    .positive()
+    .default(750)
+    .describe('How long an answer that comes whole is waited for before its headers go out without it'),
+  drainedRegions: z
+    .array(nameSchema)
+    .max(64)
+    .default([])
+    .describe('Regions that take no new conversations; those that they know finish there'),
   stayMarginMs: z
     .number()
     .nonnegative()

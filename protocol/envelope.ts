@@ -1,13 +1,20 @@
 /**
  * What the edge tells a cluster agent about a request, beside the untouched body. It travels in one header as
- * `base64url(JSON) + "." + base64url(HMAC-SHA256)`. The HMAC covers `ENVELOPE_CONTEXT`, the method, the path, the
- * SHA-256 of the body in lower-case hexadecimal and the encoded JSON, each ended by a line feed.
+ * `base64url(JSON) + "." + base64url(HMAC-SHA256) + "." + key id`. The HMAC covers `ENVELOPE_CONTEXT`, the method, the
+ * path, the SHA-256 of the body in lower-case hexadecimal and the encoded JSON, each ended by a line feed. An agent takes
+ * its current and its previous secret, so a rotation changes the agents first and the edge then.
  */
 import { z } from 'zod'
 import { modelNameSchema, nameSchema, requestIdSchema } from './ids.ts'
 
 export const ENVELOPE_HEADER = 'x-isotherm-envelope'
 export const ENVELOPE_CONTEXT = 'isotherm-envelope-v1'
+/**
+ * Which secret signed: the first digits of the HMAC-SHA256 of this context under it. Version 1 sent none, which is taken
+ * to be any of the agent's.
+ */
+export const ENVELOPE_KEY_CONTEXT = 'isotherm-envelope-key-id-v1'
+export const KEY_ID_CHARS = 8
 
 /**
  * What edge and agent derive from the prefix secret and the share scope, each as HMAC-SHA256 over the context, a line
@@ -50,6 +57,12 @@ export const envelopeSchema = z.strictObject({
   edgeRegion: nameSchema.nullable().default(null),
   /** Higher goes first where requests wait; 0 is everybody's. */
   priority: z.int().min(-100).max(100).default(0),
+  /** The id that an answer of the Responses API gets; null: the engine's own, and not kept. */
+  responseId: z
+    .string()
+    .regex(/^resp_[A-Za-z0-9._-]{1,160}$/)
+    .nullable()
+    .default(null),
   /** What the tenant's policy asks for, in milliseconds; null: nothing. */
   sloTtftMs: z.int().positive().nullable().default(null),
   sloItlMs: z.int().positive().nullable().default(null),

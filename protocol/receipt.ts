@@ -18,6 +18,7 @@ export const PLAN_REASONS = [
   'stay',
   'no-directory',
   'failover',
+  'hedge',
   'override-nearest',
   'override-sticky',
   'override-random',

@@ -21,6 +21,8 @@ export interface Admission {
   readonly outputTokensMax: number | null
   /** The caller's own name for a conversation. */
   readonly promptCacheKey: string | null
+  /** The cluster that keeps what this request continues; null when it continues nothing. */
+  readonly pinnedCluster: string | null
   readonly json: Readonly<Record<string, unknown>>
 }
 
@@ -108,8 +110,12 @@ export function admit(
     routing: policy.routingOverride && named.success ? named.data : 'isotherm',
     model: model.data,
     stream: stream === true,
-    outputTokensMax: positiveInteger(json['max_completion_tokens']) ?? positiveInteger(json['max_tokens']),
+    outputTokensMax:
+      positiveInteger(json['max_completion_tokens']) ??
+      positiveInteger(json['max_output_tokens']) ??
+      positiveInteger(json['max_tokens']),
     promptCacheKey: typeof promptCacheKey === 'string' ? promptCacheKey : null,
+    pinnedCluster: null,
     json,
   }
 }

@@ -1,6 +1,7 @@
 /** The edge's routes. Handlers are thin; the route of a request is in route.ts, faults become answers in one place below. */
 import { Hono } from 'hono'
 import { directoryIngress } from '../directory/ingress.ts'
+import { APIS, dialectOf } from '../protocol/apis.ts'
 import { RouteError } from '../protocol/errors.ts'
 import { requestIdSchema } from '../protocol/ids.ts'
 import { REQUEST_ID_HEADER } from '../protocol/receipt.ts'
@@ -9,8 +10,8 @@ import { authenticate, authenticateOperator } from './authenticate.ts'
 import { readEdge, type EdgeBindings } from './env.ts'
 import { failureResponse, toRouteError } from './failure.ts'
 import { ingressSettings, inspectDirectory } from './directory-inspection.ts'
-import { listModels } from './model-list.ts'
-import { API_PATHS, edgeRegionOf, explainRequest, routeRequest, type RouteContext } from './route.ts'
+import { anthropicList, anthropicModel, listModels } from './model-list.ts'
+import { edgeRegionOf, explainRequest, routeRequest, type RouteContext } from './route.ts'
 
 const GIVEN_ID_CHARS_MAX = 100
 
@@ -28,15 +29,14 @@ app.use(async (c, next) => {
   await next()
 })
 
-for (const path of Object.keys(API_PATHS))
-  app.post(path, (c) => routeRequest(routeContext(c), path, c.req.raw))
+for (const path of APIS.keys()) app.post(path, (c) => routeRequest(routeContext(c), path, c.req.raw))
 
 app.post('/v1/route/explain', (c) => explainRequest(routeContext(c), c.req.raw))
 
 app.get('/v1/models', async (c) => {
   const { edge, tenant } = routeContext(c)
   const data = await listModels(edge, tenant, edgeRegionOf(edge, c.req.raw))
-  return answer(c, { object: 'list', data })
+  return answer(c, isAnthropic(c) ? anthropicList(data) : { object: 'list', data })
 })
 
 app.get('/v1/models/:model{.+}', async (c) => {
@@ -45,7 +45,7 @@ app.get('/v1/models/:model{.+}', async (c) => {
   const models = await listModels(edge, tenant, edgeRegionOf(edge, c.req.raw))
   const model = models.find((listed) => listed.id === id)
   if (!model) throw modelNotFound(id)
-  return answer(c, model)
+  return answer(c, isAnthropic(c) ? anthropicModel(model) : model)
 })
 
 app.get('/healthz', (c) => {
@@ -71,7 +71,7 @@ app.route(
 )
 
 const METHODS: Readonly<Record<string, string>> = {
-  ...Object.fromEntries(Object.keys(API_PATHS).map((path) => [path, 'POST'])),
+  ...Object.fromEntries([...APIS.keys()].map((path) => [path, 'POST'])),
   '/v1/route/explain': 'POST',
   '/v1/models': 'GET',
   '/healthz': 'GET',
@@ -85,12 +85,12 @@ for (const [path, method] of Object.entries(METHODS)) {
 
 app.notFound((c) => {
   const error = new RouteError('not_found', `There is nothing at ${c.req.method} ${c.req.path}.`)
-  return failureResponse(error, c.get('requestId'))
+  return failureResponse(error, c.get('requestId'), {}, dialectOf(c.req.path))
 })
 
 app.onError((error, c) => {
   const fault = toRouteError(error)
-  return failureResponse(fault, c.get('requestId'), c.get('headers'))
+  return failureResponse(fault, c.get('requestId'), c.get('headers'), dialectOf(c.req.path))
 })
 
 /** A caller's own id stays readable and becomes unique: requests are settled by it, and one id must not pay for two. */
@@ -110,10 +110,25 @@ function routeContext(c: {
   return {
     edge,
     requestId: c.get('requestId'),
-    tenant: authenticate(edge.tenants, c.req.header('authorization')),
+    tenant: authenticate(edge.tenants, credentialOf(c)),
     waitUntil: (work) => c.executionCtx.waitUntil(work),
     headers: c.get('headers'),
   }
+}
+
+interface RequestHeaders {
+  readonly req: { header(name: string): string | undefined }
+}
+
+/** The `authorization` header, or what Anthropic's clients send instead of it. */
+function credentialOf(c: RequestHeaders): string | undefined {
+  const key = c.req.header('x-api-key')
+  return c.req.header('authorization') ?? (key === undefined ? undefined : `Bearer ${key}`)
+}
+
+/** Lists are asked for at one path by clients of both makers; Anthropic's say which version they speak. */
+function isAnthropic(c: RequestHeaders): boolean {
+  return c.req.header('anthropic-version') !== undefined
 }
 
 function answer(c: { get(key: 'requestId'): string }, body: object): Response {

@@ -1,47 +1,99 @@
 /**
  * Plan -> answer: one cluster after another until one answers, before the first byte only. What ends it: an answer, a 4xx
- * that every cluster would give, `attemptsMax`, the end of the plan, the deadline.
+ * that every cluster would give, `attemptsMax`, the end of the plan, the deadline, and doubt about what was done with a
+ * request that must not be done twice. A stream that is late gets one duplicate at a second warm cluster, where the policy
+ * has it; the first to speak wins and the other is cancelled in prefill.
  */
 import { RouteError } from '../protocol/errors.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import { modelNotFound } from './admit.ts'
-import { tryCluster, type AttemptOutcome, type Shipment } from './attempt.ts'
+import { tryCluster, type Answer, type AttemptOutcome, type Shipment } from './attempt.ts'
 import type { Edge } from './env.ts'
 import { predictedTtftMs, type PricedCandidate } from './plan/price.ts'
 import type { PlanReason } from './plan/plan.ts'
+import { settledWithin } from './settled-within.ts'
 
 /** What one token of an answer may take when the answer comes whole, and how many to expect of an unbounded one. */
 const OUTPUT_TOKEN_MS = 50
 const OUTPUT_TOKENS_EXPECTED = 2048
+/** A duplicate sooner than this is sent into the noise of the network. */
+const HEDGE_MS_MIN = 50
+/** A cluster that holds this share of the prompt is warm enough for a duplicate. */
+const HEDGE_SHARE_MIN = 0.5
 
-export interface Delivery {
-  readonly response: Response
+export interface Delivery extends Answer {
   readonly receipt: Receipt
+  readonly entry: PricedCandidate
+  /** Ends the call that is answering. */
+  readonly cancel: () => void
+}
+
+interface Running {
+  readonly entry: PricedCandidate
+  readonly receipt: Receipt
+  readonly call: AbortController
+  readonly ending: Promise<{ readonly run: Running; readonly outcome: AttemptOutcome }>
 }
 
 /** Throws `RouteError` when nobody answers; rejects with the signal's reason when `clientLost` aborts. */
 export async function dispatch(edge: Edge, shipment: Shipment, clientLost: AbortSignal): Promise<Delivery> {
   const { plan } = shipment.survey
-  const { attemptsMax } = shipment.admission.policy
-  const entries = plan.entries.slice(0, attemptsMax)
-  if (entries.length === 0 || plan.reason === null) throw nobodyMay(shipment)
+  const { policy, tenant } = shipment.admission
+  const untried = plan.entries.slice(0, policy.attemptsMax)
+  const { reason } = plan
+  const [lead] = untried
+  if (!lead || reason === null) throw nobodyMay(shipment)
+  const running = new Set<Running>()
   const failures: AttemptOutcome[] = []
-  for (const [index, entry] of entries.entries()) {
-    if (index > 0) edge.counters.count('failovers')
+  let attempts = 0
+  const begin = (entry: PricedCandidate, why: PlanReason): void => {
+    untried.splice(untried.indexOf(entry), 1)
     const leftMs = shipment.deadlineMs - Date.now()
-    if (leftMs <= 0) throw tooLate()
-    const isLast = index === entries.length - 1
+    const isLast = untried.length === 0 || !shipment.isRepeatable
     const waitMs = isLast ? leftMs : Math.min(leftMs, stallMs(edge, shipment, entry))
-    const receipt = receiptOf(entry, index + 1, plan.reason)
+    const receipt = receiptOf(entry, ++attempts, why)
     shipment.onAttempt(receipt)
-    const outcome = await tryCluster(edge, shipment, entry, index + 1, waitMs, clientLost)
-    if (outcome.kind === 'answer') {
-      return { response: outcome.response, receipt }
+    const call = new AbortController()
+    const trying = tryCluster(edge, shipment, entry, attempts, waitMs, call)
+    const run: Running = { entry, receipt, call, ending: trying.then((outcome) => ({ run, outcome })) }
+    running.add(run)
+  }
+  clientLost.addEventListener('abort', () => {
+    for (const { call } of running) call.abort()
+  })
+  if (policy.hedging) edge.hedgeBudget.earn(tenant, policy.hedging.shareMax)
+  begin(lead, reason)
+  let hedgeMs = hedgeDelayMs(edge, shipment, lead)
+  while (running.size > 0) {
+    const ending = Promise.race([...running].map(({ ending }) => ending))
+    if (hedgeMs !== null) {
+      const isLate = !(await settledWithin(ending, hedgeMs))
+      hedgeMs = null
+      const second = isLate ? untried.find(isWarm) : undefined
+      if (second && !clientLost.aborted && edge.hedgeBudget.spend(tenant)) {
+        edge.counters.count('hedges')
+        begin(second, 'hedge')
+        continue
+      }
     }
+    const { run, outcome } = await ending
+    running.delete(run)
+    if (outcome.kind === 'answer') {
+      for (const { call } of running) call.abort()
+      const { entry, receipt, call } = run
+      clientLost.addEventListener('abort', () => call.abort())
+      return { ...outcome, entry, receipt, cancel: () => call.abort() }
+    }
+    if (clientLost.aborted) throw clientLost.reason
     failures.push(outcome)
+    const [next] = untried
+    if (running.size > 0 || !next || !mayGoOn(shipment, outcome)) continue
+    if (Date.now() >= shipment.deadlineMs) throw tooLate()
+    edge.counters.count('failovers')
+    begin(next, 'failover')
   }
   if (Date.now() >= shipment.deadlineMs) throw tooLate()
-  throw everybodyFailed(failures)
+  throw everybodyFailed(shipment, failures)
 }
 
 /** The receipt of the plan's first entry, for an answer that begins before its cluster has spoken. */
@@ -60,29 +112,52 @@ function receiptOf(entry: PricedCandidate, attempt: number, reason: PlanReason):
     tier: entry.tier,
     predicted_ttft_ms: Math.round(predictedTtftMs(entry.terms)),
     attempt,
-    reason: attempt === 1 ? reason : 'failover',
+    reason,
     age_ms: knowledge.state === 'known' ? Math.round(knowledge.ageMs) : -1,
   }
 }
 
 /** How long a cluster may be silent before the next is tried. Headers of an answer that comes whole follow its last token. */
-function stallMs(edge: Edge, { admission }: Shipment, entry: PricedCandidate): number {
+function stallMs(edge: Edge, { admission, api }: Shipment, entry: PricedCandidate): number {
   const { stallFloorMs, stallFactor } = edge.config
-  const outputTokens = admission.stream ? 0 : (admission.outputTokensMax ?? OUTPUT_TOKENS_EXPECTED)
+  const isWhole = api.generates && !admission.stream
+  const outputTokens = isWhole ? (admission.outputTokensMax ?? OUTPUT_TOKENS_EXPECTED) : 0
   return Math.max(stallFloorMs, stallFactor * predictedTtftMs(entry.terms)) + outputTokens * OUTPUT_TOKEN_MS
 }
 
-function nobodyMay({ survey, admission }: Shipment): RouteError {
+/** When a request that is silent is late enough for a duplicate; null when it may have none. */
+function hedgeDelayMs(
+  edge: Edge,
+  { admission, isRepeatable }: Shipment,
+  lead: PricedCandidate,
+): number | null {
+  const { hedging } = admission.policy
+  if (!hedging || !isRepeatable || !admission.stream) return null
+  return Math.max(HEDGE_MS_MIN, predictedTtftMs(lead.terms) * edge.ttftRatios.quantile(hedging.quantile))
+}
+
+function isWarm({ matchedTokens, promptTokens }: PricedCandidate): boolean {
+  return matchedTokens >= promptTokens * HEDGE_SHARE_MIN
+}
+
+/** A request that must not be done twice goes on only from a cluster that says it has done nothing. */
+function mayGoOn({ isRepeatable }: Shipment, outcome: AttemptOutcome): boolean {
+  return isRepeatable || outcome.kind === 'overloaded' || (outcome.kind === 'failed' && outcome.isRefusal)
+}
+
+function nobodyMay(shipment: Shipment): RouteError {
+  const { admission, survey } = shipment
+  if (admission.pinnedCluster !== null) return responseUnreachable()
   const reasons = survey.plan.rejected
     .map(({ reason }) => reason)
-    .filter((reason) => reason !== 'policy-region')
+    .filter((reason) => reason !== 'policy-region' && reason !== 'residency')
   if (reasons.length > 0 && reasons.every((reason) => reason === 'model-not-served')) {
     return modelNotFound(admission.model)
   }
   return new RouteError('no_cluster', 'No cluster can serve this request at the moment.')
 }
 
-function everybodyFailed(failures: readonly AttemptOutcome[]): RouteError {
+function everybodyFailed({ admission }: Shipment, failures: readonly AttemptOutcome[]): RouteError {
   const overloads = failures.flatMap((failure) => (failure.kind === 'overloaded' ? [failure] : []))
   if (overloads.length === failures.length) {
     const waits = overloads.flatMap(({ retryAfterMs }) => retryAfterMs ?? [])
@@ -90,9 +165,18 @@ function everybodyFailed(failures: readonly AttemptOutcome[]): RouteError {
       retryAfterMs: waits.length > 0 ? Math.min(...waits) : 1000,
     })
   }
+  if (admission.pinnedCluster !== null) return responseUnreachable()
   const message = `No cluster answered this request; tried ${failures.length}.`
-  const isUnavailable = failures.every((failure) => failure.kind !== 'failed' || failure.status === 503)
+  const isUnavailable = failures.every(
+    (failure) => failure.kind === 'overloaded' || (failure.kind === 'failed' && failure.status === 503),
+  )
   return new RouteError(isUnavailable ? 'no_endpoint' : 'upstream_failed', message)
+}
+
+function responseUnreachable(): RouteError {
+  const message =
+    'The cluster that keeps the previous response cannot be reached, or may not be used any more.'
+  return new RouteError('response_unreachable', message, { param: 'previous_response_id' })
 }
 
 function tooLate(): RouteError {

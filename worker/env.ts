@@ -13,6 +13,7 @@ import {
 import type { ReceiptLogRpc } from '../protocol/receipt-record.ts'
 import type { TenantLedgerRpc } from '../protocol/tenancy.ts'
 import { directoryObjects, type DirectoryObjects, type DirectoryStub } from './directory-objects.ts'
+import { EnvelopeSeal } from './envelope-seal.ts'
 import { Fingerprinter } from './fingerprint.ts'
 import { FLUSH_MS } from './flush.ts'
 import { Accounts } from './memory/accounts.ts'
@@ -20,11 +21,15 @@ import { Bookings } from './memory/bookings.ts'
 import { Breaker } from './memory/breaker.ts'
 import { Counters } from './memory/counters.ts'
 import { DirectoryMemory } from './memory/directory-memory.ts'
+import { HedgeBudget } from './memory/hedge-budget.ts'
+import { LastHeard } from './memory/last-heard.ts'
 import { Notes } from './memory/notes.ts'
 import { RecentLookups } from './memory/recent-lookups.ts'
 import { RoundTrips } from './memory/round-trips.ts'
+import { TtftRatios } from './memory/ttft-ratios.ts'
 import { Versions } from './memory/versions.ts'
 import { LEDGER_MS_MAX } from './reservation.ts'
+import { ResponseIds } from './response-ids.ts'
 
 export interface EdgeBindings {
   readonly DIRECTORY: DurableObjectNamespace
@@ -46,7 +51,10 @@ export interface Edge {
   /** By SHA-256 of an API key, in hexadecimal. */
   readonly tenants: ReadonlyMap<string, TenantConfig>
   readonly clusterTokens: ReadonlyMap<string, string>
-  readonly envelopeSecret: string
+  /** Bindings that clusters are called through. */
+  readonly fetchers: ReadonlyMap<string, Fetcher>
+  readonly seal: EnvelopeSeal
+  readonly responseIds: ResponseIds
   readonly adminToken: string
   readonly fingerprinter: Fingerprinter
   readonly accounts: Accounts
@@ -54,6 +62,9 @@ export interface Edge {
   readonly bookings: Bookings
   readonly breaker: Breaker
   readonly counters: Counters
+  readonly hedgeBudget: HedgeBudget
+  readonly lastHeard: LastHeard
+  readonly ttftRatios: TtftRatios
   readonly recentLookups: RecentLookups
   readonly roundTrips: RoundTrips
   readonly versions: Versions
@@ -109,7 +120,9 @@ function parseEdge(bindings: EdgeBindings): Edge {
     regions,
     tenants: indexOnce('API key', config.tenants, ({ apiKeySha256 }) => apiKeySha256),
     clusterTokens: new Map(Object.entries(tokens)),
-    envelopeSecret: texts.ENVELOPE_SECRET,
+    fetchers: new Map(config.clusters.flatMap(({ binding }) => fetcherOf(bindings, binding))),
+    seal: new EnvelopeSeal(texts.ENVELOPE_SECRET),
+    responseIds: new ResponseIds(texts.PREFIX_SECRET),
     adminToken: texts.ADMIN_TOKEN,
     fingerprinter: new Fingerprinter(texts.PREFIX_SECRET),
     accounts: new Accounts(LEDGER_MS_MAX),
@@ -118,6 +131,9 @@ function parseEdge(bindings: EdgeBindings): Edge {
     bookings: new Bookings(directoryMemory.notes),
     breaker: new Breaker(directoryMemory.sightings),
     counters: new Counters(),
+    hedgeBudget: new HedgeBudget(),
+    lastHeard: new LastHeard(),
+    ttftRatios: new TtftRatios(),
     recentLookups: new RecentLookups(),
     roundTrips: new RoundTrips(directoryMemory.sightings),
     versions: new Versions(),
@@ -140,6 +156,15 @@ function parseEdge(bindings: EdgeBindings): Edge {
 
 function hintOf({ locationHint }: RegionConfig): DurableObjectNamespaceGetDurableObjectOptions {
   return locationHint === undefined ? {} : { locationHint: locationHint as DurableObjectLocationHint }
+}
+
+/** One entry, none without a binding; throws for one that nothing can be fetched through. */
+function fetcherOf(bindings: EdgeBindings, name: string | undefined): [string, Fetcher][] {
+  if (name === undefined) return []
+  const binding: unknown = Object.entries(bindings).find(([key]) => key === name)?.[1]
+  if (typeof binding !== 'object' || binding === null || !('fetch' in binding))
+    throw new BindingError(`${name}: a cluster names it, and it is no service, VPC or mTLS binding`)
+  return [[name, binding as Fetcher]]
 }
 
 function parseJson<K extends string>(name: K, texts: Readonly<Record<K, string>>): unknown {

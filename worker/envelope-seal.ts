@@ -1,6 +1,7 @@
 /** Signs what the edge tells an agent. The format is that of protocol/envelope.ts. */
+import { Buffer } from 'node:buffer'
 import { createHash, createHmac, randomBytes } from 'node:crypto'
-import { ENVELOPE_CONTEXT, type Envelope } from '../protocol/envelope.ts'
+import { ENVELOPE_CONTEXT, ENVELOPE_KEY_CONTEXT, KEY_ID_CHARS, type Envelope } from '../protocol/envelope.ts'
 
 const NONCE_BYTES = 16
 
@@ -12,21 +13,23 @@ export function newNonce(): string {
   return randomBytes(NONCE_BYTES).toString('base64url')
 }
 
-/** The header's value for a POST to `path` whose body has the digest. */
-export function sealEnvelope(secret: string, path: string, bodySha256: string, envelope: Envelope): string {
-  const encoded = base64Url(asciiJson(envelope))
-  const signed = `${ENVELOPE_CONTEXT}\nPOST\n${path}\n${bodySha256}\n${encoded}\n`
-  return `${encoded}.${createHmac('sha256', secret).update(signed).digest('base64url')}`
-}
+export class EnvelopeSeal {
+  readonly #secret: string
+  readonly #keyId: string
 
-/** JSON without any character beyond ASCII: `btoa` takes no others. */
-function asciiJson(value: unknown): string {
-  return JSON.stringify(value).replaceAll(
-    /[\u0080-\uffff]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
-}
+  constructor(secret: string) {
+    this.#secret = secret
+    this.#keyId = createHmac('sha256', secret)
+      .update(ENVELOPE_KEY_CONTEXT)
+      .digest('hex')
+      .slice(0, KEY_ID_CHARS)
+  }
 
-function base64Url(ascii: string): string {
-  return btoa(ascii).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+  /** The header's value for a POST to `path` whose body has the digest. */
+  seal(path: string, bodySha256: string, envelope: Envelope): string {
+    const encoded = Buffer.from(JSON.stringify(envelope)).toString('base64url')
+    const signed = `${ENVELOPE_CONTEXT}\nPOST\n${path}\n${bodySha256}\n${encoded}\n`
+    const mac = createHmac('sha256', this.#secret).update(signed).digest('base64url')
+    return `${encoded}.${mac}.${this.#keyId}`
+  }
 }

@@ -1,5 +1,6 @@
-/** The one place where faults become answers: OpenAI error bodies with the status of the catalogue. */
-import { openAiErrorBody, RouteError } from '../protocol/errors.ts'
+/** The one place where faults become answers: error bodies in the caller's dialect with the status of the catalogue. */
+import { errorBody, type Dialect } from '../protocol/dialect.ts'
+import { RouteError } from '../protocol/errors.ts'
 import { REQUEST_ID_HEADER } from '../protocol/receipt.ts'
 import { BindingError } from './env.ts'
 
@@ -17,13 +18,15 @@ export function failureResponse(
   error: RouteError,
   requestId: string,
   headers: Readonly<Record<string, string>> = {},
+  dialect: Dialect = 'openai',
 ): Response {
   const { retryAfterMs } = error
-  return Response.json(openAiErrorBody(error), {
+  return Response.json(errorBody(dialect, error, requestId), {
     status: error.kind.status,
     headers: {
       ...headers,
       [REQUEST_ID_HEADER]: requestId,
+      ...(dialect === 'anthropic' ? { 'request-id': requestId } : {}),
       ...(retryAfterMs === null
         ? {}
         : { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) }),

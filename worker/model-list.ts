@@ -1,4 +1,4 @@
-/** `GET /v1/models` in OpenAI's form: what the clusters of the tenant's regions serve and its policy allows. */
+/** `GET /v1/models` in OpenAI's form and in Anthropic's: what the clusters of the tenant's regions serve and its policy allows. */
 import type { ActiveTenant } from '../protocol/tenancy.ts'
 import { RouteError } from '../protocol/errors.ts'
 import { askModels } from './directory-client.ts'
@@ -38,4 +38,18 @@ export async function listModels(
     }
   }
   return [...models.values()].sort((a, b) => (a.id < b.id ? -1 : 1))
+}
+
+/** https://docs.anthropic.com/en/api/models-list: one page holds them all. */
+export function anthropicList(models: readonly ListedModel[]): object {
+  return {
+    data: models.map(anthropicModel),
+    has_more: false,
+    first_id: models[0]?.id ?? null,
+    last_id: models.at(-1)?.id ?? null,
+  }
+}
+
+export function anthropicModel({ id }: ListedModel): object {
+  return { type: 'model', id, display_name: id, created_at: '1970-01-01T00:00:00Z' }
 }

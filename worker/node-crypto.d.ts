@@ -1,6 +1,6 @@
 /**
- * The part of `node:crypto` that the edge uses. The types of Node would bring all its globals, most of which workerd lacks;
- * the module itself is there from compatibility date 2026-08-04 on.
+ * The parts of `node:crypto` and `node:buffer` that the edge uses. The types of Node would bring all its globals, most of which workerd lacks;
+ * the modules themselves are there from compatibility date 2026-08-04 on.
  */
 declare module 'node:crypto' {
   interface Digesting {
@@ -10,5 +10,11 @@ declare module 'node:crypto' {
   }
   export function createHash(algorithm: 'sha256'): Digesting
   export function createHmac(algorithm: 'sha256', key: string): Digesting
-  export function randomBytes(size: number): { toString(encoding: 'base64url'): string }
+  export function randomBytes(size: number): { toString(encoding: 'base64url' | 'hex'): string }
+}
+
+declare module 'node:buffer' {
+  export const Buffer: {
+    from(text: string, encoding?: 'utf8' | 'base64url'): { toString(encoding?: 'utf8' | 'base64url'): string }
+  }
 }

@@ -1,11 +1,13 @@
 /** The route of one request, step after step: admit, fingerprint, look up, plan, dispatch, relay. */
-import type { PromptApi } from '../core/prompt-bytes.ts'
+import { APIS, type RoutedApi } from '../protocol/apis.ts'
 import { RouteError } from '../protocol/errors.ts'
 import { formatReceipt, ROUTE_HEADER } from '../protocol/receipt.ts'
 import type { ActiveTenant } from '../protocol/tenancy.ts'
 import { admitRequest } from './accounting.ts'
 import { admit, parseBody, readBody, type Admission } from './admit.ts'
 import type { Shipment } from './attempt.ts'
+import { isReachable } from './cluster-call.ts'
+import { continuationOf } from './continuation.ts'
 import { dispatch, expectedReceipt } from './dispatch.ts'
 import type { Edge } from './env.ts'
 import { sha256Hex } from './envelope-seal.ts'
@@ -13,12 +15,6 @@ import { explain } from './explain.ts'
 import { findEdgeRegion } from './plan/edge-region.ts'
 import { relayStream, relayWhole, type Relay } from './relay.ts'
 import { surveyRoute } from './survey.ts'
-
-/** The paths that are routed, the same at the edge and at an agent. */
-export const API_PATHS: Readonly<Record<string, PromptApi>> = {
-  '/v1/chat/completions': 'chat',
-  '/v1/completions': 'completions',
-}
 
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
 
@@ -38,12 +34,17 @@ export async function routeRequest(context: RouteContext, path: string, request:
   const deadlineMs = startedMs + policy.deadlineMs
   edge.counters.count('requests')
   const body = await readBody(request, policy)
-  const admission = admit(tenant, parseBody(body), request.headers)
+  const api = apiOf(path)
+  const json = parseBody(body)
+  const { pinnedCluster, isKept, isRepeatable } = continuationOf(edge.responseIds, tenant.tenant, api, json)
+  const admitted = admit(tenant, json, request.headers)
+  const admission = { ...admitted, pinnedCluster, stream: admitted.stream && api.generates }
   const edgeRegion = edgeRegionOf(edge, request)
-  const survey = await surveyRoute(edge, apiOf(path), admission, edgeRegion)
-  const account = await admitRequest({ ...context, admission, survey, api: apiOf(path), startedMs })
+  const survey = await surveyRoute(edge, api.prompt, admission, edgeRegion)
+  const account = await admitRequest({ ...context, admission, survey, api: api.prompt, startedMs })
   const traceparent = request.headers.get('traceparent')
   const shipment: Shipment = {
+    api,
     path,
     body,
     bodySha256: sha256Hex(body),
@@ -51,6 +52,8 @@ export async function routeRequest(context: RouteContext, path: string, request:
     traceparent: traceparent !== null && TRACEPARENT.test(traceparent) ? traceparent : null,
     admission,
     survey,
+    isKept,
+    isRepeatable,
     deadlineMs,
     onAttempt: (receipt) => {
       account.attempt(receipt)
@@ -60,12 +63,17 @@ export async function routeRequest(context: RouteContext, path: string, request:
   const clientLost = new AbortController()
   const relay: Relay = {
     requestId,
+    dialect: api.dialect,
     headers: context.headers,
     expected: expectedReceipt(shipment),
     counters: edge.counters,
     clientLost,
     // What a relay does after its answer has begun ends with the stream.
     waitUntil: (work) => context.waitUntil(work.finally(() => account.end())),
+    wholeGraceMs: edge.config.wholeGraceMs,
+    idleProbeMs: edge.config.idleProbeMs,
+    isReachable: ({ entry }) =>
+      isReachable(edge, entry.candidate.config, edgeRegion, edge.config.idleProbeMs),
   }
   const delivering = dispatch(edge, shipment, clientLost.signal)
   account.follow(delivering)
@@ -79,17 +87,18 @@ export async function explainRequest(context: RouteContext, request: Request): P
   const { request: inner, path = '/v1/chat/completions' } = json
   const isWrapped = typeof inner === 'object' && inner !== null && !Array.isArray(inner)
   const isCompletion = !isWrapped && !('messages' in json) && 'prompt' in json
-  const api = isWrapped ? apiOf(String(path)) : isCompletion ? 'completions' : 'chat'
+  const api = apiOf(isWrapped ? String(path) : isCompletion ? '/v1/completions' : '/v1/chat/completions')
   const asked = isWrapped ? (inner as Readonly<Record<string, unknown>>) : json
-  const admission: Admission = admit(tenant, asked, request.headers)
-  const survey = await surveyRoute(edge, api, admission, edgeRegionOf(edge, request))
+  const { pinnedCluster } = continuationOf(edge.responseIds, tenant.tenant, api, asked)
+  const admission: Admission = { ...admit(tenant, asked, request.headers), pinnedCluster }
+  const survey = await surveyRoute(edge, api.prompt, admission, edgeRegionOf(edge, request))
   return Response.json(explain(requestId, admission, survey), { headers: { 'x-request-id': requestId } })
 }
 
-function apiOf(path: string): PromptApi {
-  const api = API_PATHS[path]
+function apiOf(path: string): RoutedApi {
+  const api = APIS.get(path)
   if (!api) {
-    const paths = Object.keys(API_PATHS).join(', ')
+    const paths = [...APIS.keys()].join(', ')
     throw new RouteError('invalid_request', `'path' must be one of ${paths}.`, { param: 'path' })
   }
   return api

@@ -37,6 +37,7 @@ export async function surveyRoute(
     routing,
     knowledge: source,
     stayMarginMs: edge.config.stayMarginMs,
+    pinnedCluster: admission.pinnedCluster,
     stickyKey: promptCacheKey ?? fingerprint.firstMessageKey,
     random: Math.random,
   })
@@ -70,6 +71,8 @@ function layOutCandidates(
     const heartbeatMs = knowledge.state === 'known' ? nowMs - knowledge.loadAgeMs - rttMs - AGENT_MS : 0
     return {
       config,
+      jurisdiction: edge.regions.get(region)?.jurisdiction ?? null,
+      isRegionDrained: edge.config.drainedRegions.includes(region),
       knowledge,
       rttMs,
       bookedMs: bookedQueueMs(

@@ -52,6 +52,7 @@ export class IsothermEdge implements RegionPolicy {
       routing: 'isotherm',
       knowledge: 'directory',
       stayMarginMs: STAY_MARGIN_MS,
+      pinnedCluster: null,
       stickyKey: String(request.session),
       random: this.world.random.next,
     })
@@ -94,6 +95,8 @@ export class IsothermEdge implements RegionPolicy {
         rttMs,
         bookedMs: bookedQueueMs(bookings?.booked(config.cluster, heartbeatMs, nowMs) ?? [], queuesMs),
         speculativeBytes: speculative?.get(config.cluster) ?? 0,
+        jurisdiction: null,
+        isRegionDrained: false,
         isBreakerOpen: isOpen(cluster),
       }
     })

@@ -299,7 +299,7 @@ test('a caller whose deadline passes before the first byte is told so, and the e
   const sockets: Socket[] = []
   const { url } = await rawEngine((socket) => void sockets.push(socket))
   const { agent, finished } = await agentBefore([{ name: 'a', url }])
-  const { envelope: secret } = agent.cluster.config.secrets
+  const [secret = ''] = agent.cluster.config.secrets.envelopes
   const body = JSON.stringify({ model: MODEL, messages: [{ role: 'user', content: 'hi' }] })
   const nowMs = Date.now()
   const sent = {

@@ -1,9 +1,16 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { EnvelopeCheck } from '../../cluster-agent/envelope-check.ts'
-import { ENVELOPE_AGE_MS_MAX, ENVELOPE_CONTEXT, type EnvelopeInput } from '../../protocol/envelope.ts'
+import {
+  ENVELOPE_AGE_MS_MAX,
+  ENVELOPE_CONTEXT,
+  ENVELOPE_KEY_CONTEXT,
+  KEY_ID_CHARS,
+  type EnvelopeInput,
+} from '../../protocol/envelope.ts'
 
 const SECRET = 'a-secret-of-some-length'
+const PREVIOUS = 'the-secret-before-that'
 const NOW = 1_800_000_000_000
 const body = new TextEncoder().encode('{"prompt":"x"}')
 const request = { method: 'POST', path: '/v1/completions', body }
@@ -38,7 +45,9 @@ function sign(
     .digest('base64url')
   return `${encoded}.${signature}`
 }
-const check = () => new EnvelopeCheck('c-1', SECRET)
+const keyIdOf = (secret: string) =>
+  createHmac('sha256', secret).update(ENVELOPE_KEY_CONTEXT).digest('hex').slice(0, KEY_ID_CHARS)
+const check = () => new EnvelopeCheck('c-1', [SECRET, PREVIOUS])
 
 test('a good envelope is taken once', () => {
   const checked = check()
@@ -51,7 +60,9 @@ test.each([
   ['nothing', undefined],
   ['no signature', 'e30'],
   ['an empty signature', 'e30.'],
-  ['three parts', `${sign(envelope())}.x`],
+  ['an unknown key id', `${sign(envelope())}.x`],
+  ['the key id of another secret', `${sign(envelope())}.${keyIdOf(PREVIOUS)}`],
+  ['four parts', `${sign(envelope())}.${keyIdOf(SECRET)}.x`],
   ['another secret', sign(envelope(), { secret: 'another-secret-here' })],
   ['another path', sign(envelope(), { path: '/v1/chat/completions' })],
   ['another method', sign(envelope(), { method: 'GET' })],
@@ -75,4 +86,14 @@ test('a version back says nothing of edge region, priority and objectives', () =
     sloTtftMs: null,
     sloItlMs: null,
   })
+})
+
+test.each([
+  ['the current secret', SECRET],
+  ['the one before', PREVIOUS],
+])('%s signs, by its key id or without one', (_, secret) => {
+  const signed = () => sign(envelope({ v: 2 }), { secret })
+  const checked = check()
+  expect(checked.verify({ ...request, header: `${signed()}.${keyIdOf(secret)}` }, NOW).requestId).toBe('r-1')
+  expect(checked.verify({ ...request, header: signed() }, NOW).requestId).toBe('r-1')
 })

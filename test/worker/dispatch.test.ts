@@ -1,7 +1,13 @@
+import { Buffer } from 'node:buffer'
 import { createHash, createHmac } from 'node:crypto'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { markersFromText } from '../../core/marker-text.ts'
-import { ENVELOPE_CONTEXT, envelopeSchema, type Envelope } from '../../protocol/envelope.ts'
+import {
+  ENVELOPE_CONTEXT,
+  ENVELOPE_KEY_CONTEXT,
+  envelopeSchema,
+  type Envelope,
+} from '../../protocol/envelope.ts'
 import type { RouteExplanation } from '../../protocol/explanation.ts'
 import { MODEL } from '../directory/fake-agent.ts'
 import {
@@ -26,11 +32,14 @@ const codeOf = (text: string) => (JSON.parse(text) as { error: { code: string } 
 
 /** The envelope, if its signature covers what arrived. */
 function openEnvelope({ headers, path, body }: Arrival): Envelope {
-  const [encoded = '', mac] = (headers.get('x-isotherm-envelope') ?? '').split('.')
+  const [encoded = '', mac, keyId] = (headers.get('x-isotherm-envelope') ?? '').split('.')
   const digest = createHash('sha256').update(body).digest('hex')
   const signed = `${ENVELOPE_CONTEXT}\nPOST\n${path}\n${digest}\n${encoded}\n`
   expect(mac).toBe(createHmac('sha256', 'envelope-secret-of-tests').update(signed).digest('base64url'))
-  return envelopeSchema.parse(JSON.parse(atob(encoded.replaceAll('-', '+').replaceAll('_', '/'))))
+  expect(keyId).toBe(
+    createHmac('sha256', 'envelope-secret-of-tests').update(ENVELOPE_KEY_CONTEXT).digest('hex').slice(0, 8),
+  )
+  return envelopeSchema.parse(JSON.parse(Buffer.from(encoded, 'base64url').toString()))
 }
 
 describe('what a cluster gets', () => {

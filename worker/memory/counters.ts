@@ -9,7 +9,9 @@ export const COUNTERS = [
   'reportsFailed',
   'notesLost',
   'failovers',
+  'hedges',
   'streamsBroken',
+  'streamsStalled',
   'clientsLost',
 ] as const
 export type Counter = (typeof COUNTERS)[number]

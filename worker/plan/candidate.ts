@@ -8,6 +8,10 @@ export const LOAD_AGE_MS_MAX = 5000
 
 export interface Candidate {
   readonly config: ClusterConfig
+  /** Whose law holds in its region; null when the configuration does not say. */
+  readonly jurisdiction: string | null
+  /** Its region takes no new conversations. */
+  readonly isRegionDrained: boolean
   readonly knowledge: ClusterKnowledge
   readonly rttMs: number
   /** What requests that this isolate sent there, and no heartbeat can have counted yet, add to the shortest queue. */

@@ -8,7 +8,7 @@ import type { PLAN_REASONS } from '../../protocol/receipt.ts'
 import { believedLoad, matchOf, type Candidate } from './candidate.ts'
 import { assumeFrom, priceCandidate, sumTerms, type PricedCandidate } from './price.ts'
 import { rendezvousRank } from './rendezvous.ts'
-import { hardRules, healthRules } from './rules.ts'
+import { rulesOf, type RuleContext } from './rules.ts'
 
 export type PlanReason = (typeof PLAN_REASONS)[number]
 
@@ -27,6 +27,8 @@ export interface PlanInput {
   readonly stayMarginMs: number
   /** What `sticky` hashes. */
   readonly stickyKey: string
+  /** The cluster that keeps what the request continues; null when it continues nothing. */
+  readonly pinnedCluster: string | null
   readonly random: () => number
 }
 
@@ -39,9 +41,12 @@ export interface Plan {
 }
 
 export function makePlan(input: PlanInput): Plan {
-  const hard = hardRules(input.policy)
+  const { policy, pinnedCluster } = input
+  const anew: RuleContext = { policy, pinnedCluster, knownBytes: null }
+  const hard = rulesOf('hard', anew)
   const possible = input.candidates.filter((candidate) => hard.every((rule) => rule(candidate) === null))
   const home = findHome(possible, input.promptBytes)
+  const health = rulesOf('health', { ...anew, knownBytes: home?.matchedBytes ?? null })
   const assumptions = assumeFrom(input.candidates)
   const priced = new Map(
     input.candidates.map((candidate) => {
@@ -50,7 +55,7 @@ export function makePlan(input: PlanInput): Plan {
     }),
   )
   const order = orderBy(input, (candidate) => priced.get(candidate)?.entry.terms.totalMs ?? Infinity)
-  const strict = choose(input.candidates, [...hard, ...healthRules(home !== null)], order)
+  const strict = choose(input.candidates, [...hard, ...health], order)
   // When health leaves nobody, those in doubt are better than a refusal; policy never yields.
   const choice = strict.ranked.length > 0 ? strict : choose(input.candidates, hard, order)
   const ranked = choice.ranked.flatMap(({ candidate }) => priced.get(candidate) ?? [])

@@ -1,26 +1,100 @@
 /**
- * What a cluster must be before any price is asked. Hard rules are never bent: policy, and what cannot work. Health rules
- * yield when nothing else is left, since a cluster in doubt is better than a refusal.
+ * What a cluster must be before any price is asked, as a list: the first rule that a cluster fails is the reason that is
+ * kept. Hard rules are never bent: policy, and what cannot work. Health rules yield when nothing else is left, since a
+ * cluster in doubt is better than a refusal.
  */
 import type { Rule } from '../../core/choose.ts'
-import type { Policy } from '../../protocol/edge-config.ts'
-import { believedLoad, type Candidate } from './candidate.ts'
+import type { Policy } from '../../protocol/policy.ts'
+import { believedLoad, matchOf, type Candidate } from './candidate.ts'
 
-/** Rules that nothing bends. */
-export function hardRules(policy: Policy): Rule<Candidate>[] {
-  return [
-    ({ config }) => (policy.regions.includes(config.region) ? null : 'policy-region'),
-    ({ knowledge }) => (knowledge.state === 'known' && knowledge.offer === null ? 'model-not-served' : null),
-    (candidate) => (believedLoad(candidate)?.endpoints === 0 ? 'no-endpoints' : null),
-  ]
+export const REJECT_REASONS = [
+  'policy-region',
+  'residency',
+  'response-elsewhere',
+  'model-not-served',
+  'no-endpoints',
+  'draining',
+  'region-draining',
+  'agent-left',
+  'breaker-open',
+] as const
+export type RejectReason = (typeof REJECT_REASONS)[number]
+
+/** What rules know beside the candidate. */
+export interface RuleContext {
+  readonly policy: Policy
+  /** The cluster that keeps what the request continues; null when it continues nothing. */
+  readonly pinnedCluster: string | null
+  /** How deep the conversation is known where it is known best, in bytes; null for a new one. */
+  readonly knownBytes: number | null
 }
 
-/** Rules that yield when they leave nobody. A draining cluster keeps the conversations that it knows. */
-export function healthRules(isConversationKnown: boolean): Rule<Candidate>[] {
-  return [
-    ({ knowledge }) =>
-      knowledge.state === 'known' && knowledge.draining && !isConversationKnown ? 'draining' : null,
-    ({ knowledge }) => (knowledge.state === 'unknown' && knowledge.hasLeft ? 'agent-left' : null),
-    ({ isBreakerOpen }) => (isBreakerOpen ? 'breaker-open' : null),
-  ]
+export interface PlanRule {
+  readonly reason: RejectReason
+  readonly kind: 'hard' | 'health'
+  readonly rejects: (candidate: Candidate, context: RuleContext) => boolean
+}
+
+/** In the order in which they are asked. */
+export const RULES: readonly PlanRule[] = [
+  {
+    reason: 'policy-region',
+    kind: 'hard',
+    rejects: ({ config }, { policy }) => !policy.regions.includes(config.region),
+  },
+  {
+    // A region that does not say whose law holds there is in none of them.
+    reason: 'residency',
+    kind: 'hard',
+    rejects: ({ jurisdiction }, { policy }) =>
+      policy.residency !== null && (jurisdiction === null || !policy.residency.includes(jurisdiction)),
+  },
+  {
+    reason: 'response-elsewhere',
+    kind: 'hard',
+    rejects: ({ config }, { pinnedCluster }) => pinnedCluster !== null && pinnedCluster !== config.cluster,
+  },
+  {
+    // Adapters are models of their own here, so this is their rule too.
+    reason: 'model-not-served',
+    kind: 'hard',
+    rejects: ({ knowledge }) => knowledge.state === 'known' && knowledge.offer === null,
+  },
+  {
+    reason: 'no-endpoints',
+    kind: 'hard',
+    rejects: (candidate) => believedLoad(candidate)?.endpoints === 0,
+  },
+  {
+    reason: 'draining',
+    kind: 'health',
+    rejects: (candidate, context) =>
+      candidate.knowledge.state === 'known' && candidate.knowledge.draining && !isHome(candidate, context),
+  },
+  {
+    reason: 'region-draining',
+    kind: 'health',
+    rejects: (candidate, context) => candidate.isRegionDrained && !isHome(candidate, context),
+  },
+  {
+    reason: 'agent-left',
+    kind: 'health',
+    rejects: ({ knowledge }) => knowledge.state === 'unknown' && knowledge.hasLeft === true,
+  },
+  { reason: 'breaker-open', kind: 'health', rejects: ({ isBreakerOpen }) => isBreakerOpen },
+]
+
+/** The rules of one kind, for `choose`. */
+export function rulesOf(kind: PlanRule['kind'], context: RuleContext): Rule<Candidate>[] {
+  return RULES.filter((rule) => rule.kind === kind).map(
+    ({ reason, rejects }): Rule<Candidate> =>
+      (candidate) =>
+        rejects(candidate, context) ? reason : null,
+  )
+}
+
+/** What drains keeps the conversations that it knows, until they end. */
+function isHome(candidate: Candidate, { knownBytes, pinnedCluster }: RuleContext): boolean {
+  if (pinnedCluster === candidate.config.cluster) return true
+  return knownBytes !== null && matchOf(candidate).bytes === knownBytes
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { cleanBody, engineBody } from '../../../cluster-agent/handoff/engine-body.ts'
+import { cleanBody, engineBody, withFields } from '../../../cluster-agent/handoff/engine-body.ts'
 import { takesExactTokens, withExactTokens } from '../../../cluster-agent/handoff/exact-tokens.ts'
 import type { JsonObject } from '../../../cluster-agent/handoff/json.ts'
 import { kvSourceParams, parseKvSource } from '../../../cluster-agent/handoff/kv-source.ts'
@@ -45,6 +45,19 @@ test('our fields are appended to the client bytes, whatever they are', () => {
 test('the last key wins, so a client cannot outwit us by escapes or by saying a field twice', () => {
   const hostile = String.raw`{"a":1,"cache\u005fsalt":"theirs","cache_salt":"theirs too"}`
   expect(sent(hostile, { cache_salt: 'ours' })).toEqual({ a: 1, cache_salt: 'ours' })
+})
+
+test('what the edge decided is appended; what the body says alike is not', () => {
+  const text = '{"model":"alias","prompt":"x"}'
+  const clean = cleanBody(encode(text), JSON.parse(text) as JsonObject)
+  expect(withFields(clean, { model: 'alias' })).toBe(clean)
+  const decided = withFields(clean, { model: 'real', request_id: 'resp_1' })
+  expect(decided.json).toEqual({ model: 'real', prompt: 'x', request_id: 'resp_1' })
+  const { head, tail } = engineBody(decided, { cache_salt: 's' })
+  expect(new TextDecoder().decode(head!)).toBe(text.slice(0, -1))
+  expect(tail).toBe(',"model":"real","request_id":"resp_1","cache_salt":"s"}')
+  const empty = withFields(cleanBody(encode('{ }'), {}), { model: 'real' })
+  expect(engineBody(empty, {}).tail).toBe('"model":"real"}')
 })
 
 test('forbidden fields are left out, also inside vllm_xargs', () => {

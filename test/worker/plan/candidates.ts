@@ -34,6 +34,8 @@ export function candidate(
 ): Candidate {
   return {
     config: { cluster, region: cluster.replace(/-\d+$/, ''), url: `http://${cluster}.test`, entrances: {} },
+    jurisdiction: null,
+    isRegionDrained: false,
     knowledge,
     rttMs,
     bookedMs: 0,
@@ -54,6 +56,7 @@ export function input(candidates: readonly Candidate[], change: Partial<PlanInpu
     knowledge: 'directory',
     stayMarginMs: 50,
     stickyKey: 'a conversation',
+    pinnedCluster: null,
     random: () => 0.5,
     ...change,
   }
