@@ -11,6 +11,9 @@ import type { TransferRole } from './wire/transfer-params.ts'
 /** At high speeds several tokens share a chunk, so that a stream costs as much as a real one does. */
 const STREAM_INTERVAL_MAX = 4
 
+/** Characters of a forced text that one token says. */
+const FORCED_CHARS = 4
+
 type Speak = (choice: ChoiceRun, isFirst: boolean, isLast: boolean) => void
 
 export class ChoiceRun implements TokenSink {
@@ -32,6 +35,8 @@ export class ChoiceRun implements TokenSink {
   private spokenTokens = 0
   private isRunning = false
   private hasSpoken = false
+  /** Characters of the forced text that were said. */
+  private forcedChars = 0
 
   constructor(
     host: EngineHost,
@@ -64,7 +69,8 @@ export class ChoiceRun implements TokenSink {
         prompt,
         maxTokens: Math.min(request.maxTokens ?? room, room),
         minTokens: request.minTokens,
-        ignoreEos: request.ignoreEos,
+        // A forced text is as long as it is.
+        ignoreEos: request.ignoreEos || request.forced !== null,
         seed,
         salt: request.cacheSalt,
         sessionId: request.sessionId,
@@ -92,9 +98,13 @@ export class ChoiceRun implements TokenSink {
     this.completionTokens++
     this.cachedTokens = sequence.cachedTokens
     if (this.request.returnsTokenIds) this.tokenIds.push(sequence.lastToken)
-    const { text, stop } = this.stopText.push(answerText(sequence.lastToken), sequence.finish !== null)
+    const { text, stop } = this.stopText.push(this.wordsOf(sequence.lastToken), sequence.finish !== null)
     this.text += text
     this.finish = sequence.finish
+    if (this.request.forced && this.forcedChars >= this.request.forced.text.length) {
+      if (this.finish === null) this.host.engine.cancel(this.id, 'stop')
+      this.finish = 'stop'
+    }
     if (stop !== null) {
       this.finish = 'stop'
       this.stopReason = stop
@@ -112,6 +122,14 @@ export class ChoiceRun implements TokenSink {
     const isOpening = !this.hasSpoken
     this.hasSpoken = true
     this.speak(this, isOpening, isLast)
+  }
+
+  private wordsOf(token: number): string {
+    const { forced } = this.request
+    if (!forced) return answerText(token)
+    const said = forced.text.slice(this.forcedChars, this.forcedChars + FORCED_CHARS)
+    this.forcedChars += said.length
+    return said
   }
 
   /** What was said since the last call. */

@@ -2,6 +2,7 @@
 import type { ServerResponse } from 'node:http'
 import { z } from 'zod'
 import type { Engine } from './engine.ts'
+import type { ResponseStore } from './response-store.ts'
 import { engineProfileSchema, type EngineProfile } from './engine/profile.ts'
 import { ENGINE_VERSIONS } from './wire/engine-version.ts'
 import type { TransferSource } from './wire/transfer-params.ts'
@@ -64,6 +65,7 @@ export interface EngineHost {
   load: number
   /** Decode legs that wait for ever for want of a `remote_request_id`. */
   readonly hung: Set<ServerResponse>
+  readonly responses: ResponseStore
   /** Transfers whose KV is not read yet, by the request that waits for it. */
   readonly transfers: TransferDesk
   crash(): void

@@ -7,6 +7,7 @@ import { generate } from './generation.ts'
 import { prepareAnswer, sendError, sendJson, sendText } from './http-answer.ts'
 import { BodyTooLarge, readBody } from './http-io.ts'
 import { BUFFER_STEPS } from './kv-publisher.ts'
+import { answerOther, countTokens, embed } from './other-routes.ts'
 import { renderChat } from './model/chat-template.ts'
 import { decode, tokenString } from './model/decode.ts'
 import { encode } from './model/encode.ts'
@@ -18,7 +19,7 @@ import { eventSourcesBody, modelsBody, resetBody } from './wire/ops-body.ts'
 import { readDetokenize, readTokenize } from './wire/token-request.ts'
 
 /** vLLM has no bound of its own; this is many times the longest prompt. */
-const BODY_BYTES_MAX = 8 << 20
+const BODY_BYTES_MAX = 64 << 20
 
 type Route = (host: EngineHost, request: IncomingMessage, response: ServerResponse) => void | Promise<void>
 
@@ -36,6 +37,10 @@ const ROUTES = new Map<string, Readonly<Record<string, Route>>>([
   ['/detokenize', { POST: detokenize }],
   ['/v1/chat/completions', { POST: (...args) => generation('chat', ...args) }],
   ['/v1/completions', { POST: (...args) => generation('completions', ...args) }],
+  ['/v1/responses', { POST: (...args) => other('responses', ...args) }],
+  ['/v1/messages', { POST: (...args) => other('messages', ...args) }],
+  ['/v1/messages/count_tokens', { POST: (...args) => plain(countTokens, ...args) }],
+  ['/v1/embeddings', { POST: (...args) => plain(embed, ...args) }],
 ])
 
 const CURRENT_ROUTES = new Map<string, Readonly<Record<string, Route>>>([
@@ -85,6 +90,26 @@ async function generation(
   const read = readGenerationRequest(api, body, model, version)
   if (read.ok) await generate(host, read.request, request, response)
   else sendError(response, read.answer)
+}
+
+async function other(
+  voice: 'responses' | 'messages',
+  host: EngineHost,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const body = await readJson(host, request, response)
+  if (body !== undefined) await answerOther(voice, host, body, request, response)
+}
+
+async function plain(
+  answer: (host: EngineHost, body: unknown, response: ServerResponse) => void,
+  host: EngineHost,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const body = await readJson(host, request, response)
+  if (body !== undefined) answer(host, body, response)
 }
 
 /** The parsed body; undefined when an error was sent, or the client left. */

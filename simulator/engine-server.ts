@@ -16,6 +16,7 @@ import { KEEP_ALIVE_MS } from './http-answer.ts'
 import { listen } from './http-io.ts'
 import { KvPublisher } from './kv-publisher.ts'
 import { LeaseKeeper } from './lease-keeper.ts'
+import { ResponseStore } from './response-store.ts'
 import { startTransferChannel, type TransferChannel } from './transfer-channel.ts'
 
 export type { EngineOptions } from './engine-options.ts'
@@ -67,6 +68,7 @@ class EngineServer implements RunningEngine, EngineHost {
   readonly engineId = randomUUID()
   readonly startS = Date.now() / 1000
   readonly hung = new Set<ServerResponse>()
+  readonly responses = new ResponseStore()
   readonly transfers: LeaseKeeper
   readonly faults: EngineFaults
   load = 0

@@ -9,13 +9,14 @@ import type { EngineHost } from './engine-options.ts'
 import { openStream, sendError, sendJson } from './http-answer.ts'
 import { answerSeed, choiceSeed, garbageSeed } from './model/answer.ts'
 import { notifyTransfer, pullTransfer } from './transfer-channel.ts'
-import { answerBody, type AnswerHead } from './wire/answer-body.ts'
-import { badRequest, engineBusy, internalError, type ErrorAnswer } from './wire/errors.ts'
+import type { AnswerHead } from './wire/answer-body.ts'
+import { badRequest, engineBusy, internalError, inVoice, type ErrorAnswer } from './wire/errors.ts'
 import type { GenerationRequest } from './wire/generation-request.ts'
 import { promptTokens } from './wire/prompt-tokens.ts'
-import { ChunkWriter, errorEvent } from './wire/stream-chunk.ts'
 import { readTransferParams, transferParams, type TransferRole } from './wire/transfer-params.ts'
 import type { Usage } from './wire/usage.ts'
+import type { StreamVoice } from './wire/voice.ts'
+import { answerId, streamVoice, wholeVoice } from './wire/voices.ts'
 
 /** Answers `request`; the response may already be closed, then nothing happens. */
 export async function generate(
@@ -27,27 +28,24 @@ export async function generate(
   if (response.destroyed) return
   const rank = Number(incoming.headers['x-data-parallel-rank'] ?? 0)
   if (Number.isInteger(rank) && rank !== 0) {
-    sendError(response, badRequest(`data_parallel_rank ${rank} is out of range [0, 1).`))
+    sendError(
+      response,
+      inVoice(request.voice, badRequest(`data_parallel_rank ${rank} is out of range [0, 1).`)),
+    )
     return
   }
   const read = promptTokens(request, host.contextTokensMax, host.options.version)
   if ('status' in read) {
-    sendError(response, read)
+    sendError(response, inVoice(request.voice, read))
     return
   }
   const { options } = host
   const role: TransferRole = options.hasConnector ? readTransferParams(request.transfer) : { kind: 'local' }
-  const id = requestId(request, incoming)
+  const id = answerId(request, incoming.headers['x-request-id'], randomBytes(8).toString('hex'))
   const generation = new Generation(host, request, read, id, response)
   response.once('close', () => generation.onClose())
   host.load++
   await generation.start(role)
-}
-
-function requestId({ api, requestId }: GenerationRequest, incoming: IncomingMessage): string {
-  const header = incoming.headers['x-request-id']
-  const own = typeof header === 'string' && header !== '' ? header : requestId
-  return `${api === 'chat' ? 'chatcmpl' : 'cmpl'}-${own ?? randomBytes(8).toString('hex')}`
 }
 
 class Generation {
@@ -56,11 +54,12 @@ class Generation {
   private readonly prompts: readonly Uint32Array[]
   private readonly head: AnswerHead
   private readonly response: ServerResponse
-  private readonly writer: ChunkWriter
+  private readonly writer: StreamVoice
   private readonly choices: ChoiceRun[] = []
   private open = 0
   private cachedTokens = 0
   private isClosed = false
+  private said = ''
   private role: TransferRole = { kind: 'local' }
 
   constructor(
@@ -76,8 +75,18 @@ class Generation {
     this.response = response
     const { model, version, cacheDetails } = host.options
     const createdS = Math.floor(Date.now() / 1000)
-    this.head = { api: request.api, id, createdS, model, version, fingerprint: host.fingerprint }
-    this.writer = new ChunkWriter(this.head, { ...request, hasDetails: cacheDetails })
+    const toolName = request.forced?.tool ?? null
+    this.head = {
+      api: request.api,
+      id,
+      createdS,
+      model,
+      version,
+      fingerprint: host.fingerprint,
+      tool: toolName === null ? null : { id: `call_${randomBytes(12).toString('hex')}`, name: toolName },
+      itemId: randomBytes(8).toString('hex'),
+    }
+    this.writer = streamVoice(this.head, request, cacheDetails)
   }
 
   /** Fetches remote KV where there is some, then queues all choices. */
@@ -157,17 +166,20 @@ class Generation {
     const isChat = request.api === 'chat'
     const promptIds = isFirst && request.returnsTokenIds ? Array.from(choice.prompt) : null
     let text = isFirst && isChat ? writer.open(choice.index, choice.prompt.length, promptIds) : ''
+    const said = choice.takeSaid()
     text += writer.delta({
       index: choice.index,
-      ...choice.takeSaid(),
+      ...said,
       finish: isLast ? choice.finish : null,
       stopReason: choice.stopReason,
       promptTokens: choice.prompt.length,
       completionTokens: choice.completionTokens,
       promptTokenIds: isChat ? null : promptIds,
     })
+    if (request.echo) this.said += said.text
     if (this.open > 0) this.response.write(text)
     else this.response.end(text + writer.close(this.usage()))
+    if (this.open === 0) this.keep()
   }
 
   private sendWhole(): void {
@@ -179,13 +191,23 @@ class Generation {
       stopReason: choice.stopReason,
       promptTokenIds: request.returnsTokenIds ? Array.from(choice.prompt) : null,
     }))
-    const body = answerBody(head, choices, {
+    this.said = choices[0]?.text ?? ''
+    this.keep()
+    const body = wholeVoice(request)(head, choices, {
       usage: this.usage(),
       hasDetails: this.host.options.cacheDetails,
       returnsTokenIds: request.returnsTokenIds,
       transfer: this.transfer(),
     })
     sendJson(this.response, 200, body)
+  }
+
+  /** Under its id, for a response that continues this one. */
+  private keep(): void {
+    const { echo, conversation } = this.request
+    if (!echo?.isKept || this.request.voice !== 'responses') return
+    const messages = [...conversation, { role: 'assistant', content: this.said }]
+    this.host.responses.keep(this.head.id, { messages })
   }
 
   /** The prefill leg's answer tells where its KV is. */
@@ -217,8 +239,9 @@ class Generation {
     }
   }
 
-  private fail(answer: ErrorAnswer): void {
-    if (this.response.headersSent) this.response.end(errorEvent(answer.body))
+  private fail(failure: ErrorAnswer): void {
+    const answer = inVoice(this.request.voice, failure)
+    if (this.response.headersSent) this.response.end(this.writer.error(answer.body))
     else sendError(this.response, answer)
   }
 }

@@ -10,6 +10,15 @@ export interface AnswerHead {
   readonly model: string
   readonly version: EngineVersion
   readonly fingerprint: string
+  /** A tool that the model is made to call: what it says are the arguments. */
+  readonly tool: ToolCall | null
+  /** Of what the Responses API calls an output item. */
+  readonly itemId: string
+}
+
+export interface ToolCall {
+  readonly id: string
+  readonly name: string
 }
 
 export interface AnswerChoice {
@@ -39,7 +48,7 @@ export function answerBody(head: AnswerHead, choices: readonly AnswerChoice[], t
     object: isChat ? 'chat.completion' : 'text_completion',
     created: createdS,
     model,
-    choices: choices.map((choice) => (isChat ? chatChoice(choice, tail, version) : textChoice(choice, tail))),
+    choices: choices.map((choice) => (isChat ? chatChoice(choice, tail, head) : textChoice(choice, tail))),
     service_tier: null,
     system_fingerprint: fingerprint,
     usage: wholeUsage(tail.usage, tail.hasDetails, version),
@@ -49,25 +58,38 @@ export function answerBody(head: AnswerHead, choices: readonly AnswerChoice[], t
   }
 }
 
-function chatChoice(choice: AnswerChoice, { returnsTokenIds }: AnswerTail, version: EngineVersion): object {
+function chatChoice(
+  choice: AnswerChoice,
+  { returnsTokenIds }: AnswerTail,
+  { version, tool }: AnswerHead,
+): object {
+  const calls = tool ? [toolCall(tool, choice.text)] : isCurrent(version) ? null : []
   return {
     index: choice.index,
     message: {
       role: 'assistant',
-      content: choice.text,
+      content: tool ? null : choice.text,
       refusal: null,
       annotations: null,
       audio: null,
       function_call: null,
-      ...(isCurrent(version) ? {} : { tool_calls: [] }),
+      ...(calls === null ? {} : { tool_calls: calls }),
       reasoning: null,
     },
     logprobs: null,
-    finish_reason: choice.finish,
+    finish_reason: chatFinish(choice.finish, tool),
     stop_reason: choice.stopReason,
     token_ids: returnsTokenIds ? choice.tokenIds : null,
     routed_experts: null,
   }
+}
+
+export function toolCall({ id, name }: ToolCall, args: string): object {
+  return { id, type: 'function', function: { name, arguments: args } }
+}
+
+export function chatFinish(finish: string, tool: ToolCall | null): string {
+  return tool && finish === 'stop' ? 'tool_calls' : finish
 }
 
 function textChoice(choice: AnswerChoice, { returnsTokenIds }: AnswerTail): object {

@@ -49,6 +49,13 @@ export function internalError(): ErrorAnswer {
   return errorAnswer(500, 'InternalServerError', 'Internal server error')
 }
 
+/** The Messages API has a form of its own for errors that have a type. */
+export function inVoice(voice: string, answer: ErrorAnswer): ErrorAnswer {
+  const { error } = answer.body as { readonly error?: { readonly type: string; readonly message: string } }
+  if (voice !== 'messages' || error === undefined) return answer
+  return { ...answer, body: { type: 'error', error: { type: error.type, message: error.message } } }
+}
+
 /** FastAPI's own answers have no `error` object. */
 export function plainDetail(status: number, detail: string): ErrorAnswer {
   return { status, body: { detail } }

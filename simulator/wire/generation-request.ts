@@ -7,7 +7,9 @@ import type { EngineVersion } from './engine-version.ts'
 import { badParameter, schemaError, unknownModel, type ErrorAnswer } from './errors.ts'
 import { FieldReader, isObject } from './field-reader.ts'
 import { readMessages } from './chat-messages.ts'
+import { forcedText, type ForcedText } from './forced-text.ts'
 import { checkCombinations, checkSampling } from './request-checks.ts'
+import type { ResponseEcho } from './responses-voice.ts'
 
 export type Prompt = string | readonly number[]
 
@@ -18,6 +20,13 @@ export const STOPS_MAX = 16
 
 export interface GenerationRequest {
   readonly api: 'chat' | 'completions'
+  /** The API that is answered: those that are not chat by name are read as chat. */
+  readonly voice: 'chat' | 'completions' | 'responses' | 'messages'
+  /** What the model is made to say; null: its own words. */
+  readonly forced: ForcedText | null
+  /** Responses only: the conversation as chat messages, and what an answer repeats. */
+  readonly conversation: readonly unknown[]
+  readonly echo: ResponseEcho | null
   /** Chat only. */
   readonly messages: readonly TemplateMessage[]
   readonly tools: readonly unknown[] | null
@@ -82,6 +91,10 @@ function readFields(api: 'chat' | 'completions', fields: FieldReader): Generatio
   fields.string('model')
   return {
     api,
+    voice: api,
+    forced: isChat ? forcedText(fields.body) : null,
+    conversation: [],
+    echo: null,
     messages: isChat ? readMessages(fields) : [],
     tools: isChat ? fields.array('tools') : null,
     addGenerationPrompt: fields.boolean('add_generation_prompt') ?? true,

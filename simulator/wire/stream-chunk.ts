@@ -2,7 +2,8 @@
  * Server-sent events of one streamed request. Only the text, the finish and the counts change from chunk to chunk, so
  * a chunk is pasted together from parts that are serialised once.
  */
-import type { AnswerHead } from './answer-body.ts'
+import { chatFinish, toolCall, type AnswerHead } from './answer-body.ts'
+import type { StreamVoice } from './voice.ts'
 import { finalUsage, runningUsage, type Usage } from './usage.ts'
 
 export const STREAM_END = 'data: [DONE]\n\n'
@@ -27,10 +28,11 @@ export interface ChunkDelta {
 }
 
 /** Writes the events of one request. */
-export class ChunkWriter {
+export class ChunkWriter implements StreamVoice {
   private readonly head: AnswerHead
   private readonly shape: StreamShape
   private readonly prefix: string
+  private hasCalled = false
 
   constructor(head: AnswerHead, shape: StreamShape) {
     this.head = head
@@ -52,8 +54,9 @@ export class ChunkWriter {
 
   delta(chunk: ChunkDelta): string {
     const { index, text, finish, promptTokens, completionTokens } = chunk
-    const content = JSON.stringify(text)
-    const reason = finish === null ? 'null' : `"${finish}"`
+    const { tool } = this.head
+    const content = tool ? this.toolDelta(text) : `"content":${JSON.stringify(text)}`
+    const reason = finish === null ? 'null' : `"${chatFinish(finish, tool)}"`
     const stop = JSON.stringify(chunk.stopReason)
     const ids = this.shape.returnsTokenIds ? JSON.stringify(chunk.tokenIds) : 'null'
     const usage = this.continuousUsage(promptTokens, completionTokens)
@@ -62,10 +65,10 @@ export class ChunkWriter {
     const end = isLast ? `,"system_fingerprint":"${this.head.fingerprint}"}\n\n` : '}\n\n'
     if (this.head.api === 'chat') {
       const stopField = finish === null ? '' : `,"stop_reason":${stop}`
-      return `${this.prefix}{"index":${index},"delta":{"content":${content}},"logprobs":null,"finish_reason":${reason}${stopField},"token_ids":${ids}}]${usage}${end}`
+      return `${this.prefix}{"index":${index},"delta":{${content}},"logprobs":null,"finish_reason":${reason}${stopField},"token_ids":${ids}}]${usage}${end}`
     }
     const promptIds = JSON.stringify(this.shape.returnsTokenIds ? chunk.promptTokenIds : null)
-    return `${this.prefix}{"index":${index},"text":${content},"logprobs":null,"finish_reason":${reason},"stop_reason":${stop},"prompt_token_ids":${promptIds},"token_ids":${ids}}]${usage}${end}`
+    return `${this.prefix}{"index":${index},"text":${JSON.stringify(text)},"logprobs":null,"finish_reason":${reason},"stop_reason":${stop},"prompt_token_ids":${promptIds},"token_ids":${ids}}]${usage}${end}`
   }
 
   /** What follows the last content: usage where it was asked for, and the end mark. */
@@ -76,13 +79,20 @@ export class ChunkWriter {
     return `${this.prefix}],"usage":${told},"system_fingerprint":"${fingerprint}"}\n\n${STREAM_END}`
   }
 
+  error(body: unknown): string {
+    return `data: ${JSON.stringify(body)}\n\n${STREAM_END}`
+  }
+
+  /** The call's name comes with the first of its arguments. */
+  private toolDelta(text: string): string {
+    const { tool } = this.head
+    const call = tool && !this.hasCalled ? toolCall(tool, text) : { function: { arguments: text } }
+    this.hasCalled = true
+    return `"tool_calls":[${JSON.stringify({ ...call, index: 0 })}]`
+  }
+
   private continuousUsage(promptTokens: number, completionTokens: number): string {
     if (!this.shape.hasContinuousUsage || !this.shape.includesUsage) return ''
     return `,"usage":${JSON.stringify(runningUsage(promptTokens, completionTokens, this.head.version))}`
   }
-}
-
-/** An error after the headers are sent. */
-export function errorEvent(body: unknown): string {
-  return `data: ${JSON.stringify(body)}\n\n${STREAM_END}`
 }

@@ -192,7 +192,7 @@ test('too large a body is refused, and a request cut off in its body leaves noth
   const large = await fetch(`${engine.url}/v1/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: `"${'x'.repeat(9 << 20)}"`,
+    body: `"${'x'.repeat(65 << 20)}"`,
   }).then(
     ({ status }) => status,
     () => 413,
