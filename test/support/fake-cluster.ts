@@ -10,6 +10,7 @@ export type FakeFault =
   | 'reset in mid-stream'
   | 'stall in mid-stream'
   | 'slow link'
+  | 'endless stream'
   | 500
   | 503
   | 429
@@ -18,6 +19,8 @@ export interface FakeCluster {
   readonly url: string
   /** Requests that came in, but for probes. */
   readonly requests: { readonly path: string; readonly body: string }[]
+  /** Bytes of endless streams that have left. */
+  sentBytes: number
   /** Requests whose connection closed before their answer was whole. */
   abandoned: number
   stop(): Promise<void>
@@ -31,7 +34,7 @@ const RESET_MS = 25
 
 export async function startFakeCluster(name: string, fault: FakeFault = 'none'): Promise<FakeCluster> {
   const requests: { path: string; body: string }[] = []
-  const cluster = { url: '', requests, abandoned: 0, stop: () => Promise.resolve() }
+  const cluster = { url: '', requests, sentBytes: 0, abandoned: 0, stop: () => Promise.resolve() }
   const server = createServer((req, res) => {
     void answer(req, res)
   })
@@ -77,6 +80,15 @@ export async function startFakeCluster(name: string, fault: FakeFault = 'none'):
       return
     }
     res.write(first)
+    if (fault === 'endless stream') {
+      const chunk = `: ${'x'.repeat(16_000)}\n\n`
+      while (!res.destroyed) {
+        if (res.write(chunk)) cluster.sentBytes += chunk.length
+        else await new Promise((resolve) => res.once('drain', resolve).once('close', resolve))
+        await sleep(1)
+      }
+      return
+    }
     if (fault === 'stall in mid-stream') return
     if (fault === 'reset in mid-stream') {
       await sleep(RESET_MS)
