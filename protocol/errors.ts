@@ -30,6 +30,8 @@ export const ERROR_KINDS = {
   precondition_required: { status: 428, type: 'invalid_request_error', retry: 'never' },
   /** The budget of the period is spent or promised. OpenAI's name, which its clients do not retry. */
   insufficient_quota: { status: 429, type: 'insufficient_quota', retry: 'never' },
+  /** Nobody waits for the answer any more: in records only. */
+  client_left: { status: 499, type: 'invalid_request_error', retry: 'never' },
   rate_limit_exceeded: { status: 429, type: 'rate_limit_error', retry: 'never' },
   overloaded: { status: 429, type: 'overloaded_error', retry: 'elsewhere' },
   internal: { status: 500, type: 'server_error', retry: 'elsewhere' },

@@ -90,7 +90,7 @@ async function keepAlive(
     return true
   } catch {
     relay.counters.count('clientsLost')
-    relay.clientLost.abort()
+    relay.clientLost.abort(new RouteError('client_left', 'The client left before its answer.'))
     await drop(delivering)
     return false
   }
