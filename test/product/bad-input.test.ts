@@ -151,10 +151,11 @@ describe('bodies', () => {
     const asked = cluster.requests.length
     const body = JSON.stringify({ model: 'm', messages })
     const answers = await Promise.all([1, 2].map(() => post(body, undefined, { 'x-request-id': 'same-1' })))
-    expect(answers.map(({ status, headers }) => [status, headers.get('x-request-id')])).toEqual([
-      [200, 'same-1'],
-      [200, 'same-1'],
-    ])
+    expect(answers.map(({ status }) => status)).toEqual([200, 200])
+    // What is set aside and settled for one must not count for the other.
+    const ids = answers.map(({ headers }) => headers.get('x-request-id') ?? '')
+    expect(new Set(ids).size).toBe(2)
+    expect(ids.every((id) => id.startsWith('same-1'))).toBe(true)
     expect(cluster.requests.length).toBe(asked + 2)
   })
 })
