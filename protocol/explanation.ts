@@ -16,6 +16,13 @@ export interface ExplainedCandidate {
   readonly terms: TtftTerms
 }
 
+/** What would be done under another policy or without some clusters. */
+export interface Alternative {
+  readonly reason: string | null
+  readonly plan: readonly ExplainedCandidate[]
+  readonly rejected: readonly { readonly cluster: string; readonly reason: string }[]
+}
+
 export interface RouteExplanation {
   readonly requestId: string
   readonly tenant: string
@@ -33,4 +40,8 @@ export interface RouteExplanation {
   /** Clusters in the order in which they would be tried. */
   readonly plan: readonly ExplainedCandidate[]
   readonly rejected: readonly { readonly cluster: string; readonly reason: string }[]
+  /** Version of the policy that decided; 0: of the configuration. */
+  readonly policyVersion: number
+  /** null: `what_if` was not asked. */
+  readonly whatIf: Alternative | null
 }

@@ -11,6 +11,7 @@ import { explainCandidate } from './explain.ts'
 import { toRouteError } from './failure.ts'
 import { flushLater } from './flush.ts'
 import { reserve, type Reservation } from './reservation.ts'
+import { tryShadow } from './shadow.ts'
 import type { Survey } from './survey.ts'
 
 /** The most answers to one request that a reservation counts. */
@@ -71,6 +72,7 @@ export class RequestAccount {
 
   #note(status: number): void {
     const { edge, requestId, tenant, admission, survey, api, startedMs } = this.#request
+    tryShadow(edge, tenant, requestId, admission, survey)
     const { plan } = survey
     const isKept = edge.notes.add({
       requestId,

@@ -6,6 +6,7 @@ import { ROUTING_HEADER, routingSchema, type Policy, type Routing } from '../pro
 import { RouteError } from '../protocol/errors.ts'
 import { BODY_BYTES_MAX, modelNameSchema } from '../protocol/ids.ts'
 import type { ActiveTenant } from '../protocol/tenancy.ts'
+import { mayUse } from './admin/check-policy.ts'
 import { settledWithin } from './settled-within.ts'
 
 /** How long a client may take to send its body. */
@@ -28,7 +29,10 @@ export interface Admission {
 
 /** The body within its bound, however long it claims to be; throws `body_too_large` or `invalid_request`. */
 export async function readBody(request: Request, policy: Policy): Promise<Uint8Array> {
-  const bytesMax = Math.min(policy.promptBytesMax ?? BODY_BYTES_MAX, BODY_BYTES_MAX)
+  return readBytes(request, Math.min(policy.promptBytesMax ?? BODY_BYTES_MAX, BODY_BYTES_MAX))
+}
+
+export async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array> {
   if (Number(request.headers.get('content-length')) > bytesMax) throw tooLarge(bytesMax)
   if (!request.body) return new Uint8Array()
   const reader = request.body.getReader()
@@ -99,16 +103,17 @@ export function admit(
   if (stream !== undefined && stream !== null && typeof stream !== 'boolean') {
     throw invalid('stream', "'stream' must be a boolean.")
   }
-  if (policy.models && !policy.models.includes(model.data)) {
-    throw modelNotFound(model.data)
-  }
+  const { aliases } = policy
+  // A model may be called like a property that every object has.
+  const target = (Object.hasOwn(aliases, model.data) ? aliases[model.data] : undefined) ?? model.data
+  if (!mayUse(policy, target)) throw modelNotFound(model.data)
   const named = routingSchema.safeParse(headers.get(ROUTING_HEADER))
   return {
     tenant,
     shareScope: policy.shareScope ?? `tenant:${tenant}`,
     policy,
     routing: policy.routingOverride && named.success ? named.data : 'isotherm',
-    model: model.data,
+    model: target,
     stream: stream === true,
     outputTokensMax:
       positiveInteger(json['max_completion_tokens']) ??

@@ -5,6 +5,7 @@ import { APIS, dialectOf } from '../protocol/apis.ts'
 import { RouteError } from '../protocol/errors.ts'
 import { requestIdSchema } from '../protocol/ids.ts'
 import { REQUEST_ID_HEADER } from '../protocol/receipt.ts'
+import { adminApp } from './admin-app.ts'
 import { modelNotFound } from './admit.ts'
 import { authenticate, authenticateOperator } from './authenticate.ts'
 import { readEdge, type EdgeBindings } from './env.ts'
@@ -12,6 +13,9 @@ import { failureResponse, toRouteError } from './failure.ts'
 import { ingressSettings, inspectDirectory } from './directory-inspection.ts'
 import { anthropicList, anthropicModel, listModels } from './model-list.ts'
 import { edgeRegionOf, explainRequest, routeRequest, type RouteContext } from './route.ts'
+import { metricsResponse } from './metrics.ts'
+import { receiptResponse, receiptsResponse } from './receipts.ts'
+import { usageResponse } from './usage.ts'
 
 const GIVEN_ID_CHARS_MAX = 100
 
@@ -29,23 +33,31 @@ app.use(async (c, next) => {
   await next()
 })
 
-for (const path of APIS.keys()) app.post(path, (c) => routeRequest(routeContext(c), path, c.req.raw))
+for (const path of APIS.keys())
+  app.post(path, async (c) => routeRequest(await routeContext(c), path, c.req.raw))
 
-app.post('/v1/route/explain', (c) => explainRequest(routeContext(c), c.req.raw))
+app.post('/v1/route/explain', async (c) => explainRequest(await routeContext(c), c.req.raw))
 
 app.get('/v1/models', async (c) => {
-  const { edge, tenant } = routeContext(c)
+  const { edge, tenant } = await routeContext(c)
   const data = await listModels(edge, tenant, edgeRegionOf(edge, c.req.raw))
   return answer(c, isAnthropic(c) ? anthropicList(data) : { object: 'list', data })
 })
 
 app.get('/v1/models/:model{.+}', async (c) => {
-  const { edge, tenant } = routeContext(c)
+  const { edge, tenant } = await routeContext(c)
   const id = c.req.param('model')
   const models = await listModels(edge, tenant, edgeRegionOf(edge, c.req.raw))
   const model = models.find((listed) => listed.id === id)
   if (!model) throw modelNotFound(id)
   return answer(c, isAnthropic(c) ? anthropicModel(model) : model)
+})
+
+app.get('/v1/usage', async (c) => usageResponse(await routeContext(c), new URL(c.req.url)))
+
+app.get('/v1/receipts/:id', async (c) => {
+  const context = await routeContext(c)
+  return receiptResponse(context, c.req.param('id'), edgeRegionOf(context.edge, c.req.raw))
 })
 
 app.get('/healthz', (c) => {
@@ -55,15 +67,29 @@ app.get('/healthz', (c) => {
 
 app.get('/admin/directory/:region', async (c) => {
   const edge = readEdge(c.env)
-  authenticateOperator(edge.adminToken, c.req.header('authorization'))
+  authenticateOperator(edge.operators, c.req.header('authorization'))
   return answer(c, await inspectDirectory(edge, c.req.param('region'), c.req.query('shard')))
 })
 
 app.get('/admin/counters', (c) => {
   const edge = readEdge(c.env)
-  authenticateOperator(edge.adminToken, c.req.header('authorization'))
+  authenticateOperator(edge.operators, c.req.header('authorization'))
   return answer(c, edge.counters.snapshot())
 })
+
+app.get('/admin/receipts', (c) => {
+  const edge = readEdge(c.env)
+  authenticateOperator(edge.operators, c.req.header('authorization'))
+  return receiptsResponse(edge, new URL(c.req.url))
+})
+
+app.get('/metrics', (c) => {
+  const edge = readEdge(c.env)
+  authenticateOperator(edge.operators, c.req.header('authorization'))
+  return metricsResponse(edge)
+})
+
+app.route('/', adminApp)
 
 app.route(
   '/',
@@ -74,6 +100,7 @@ const METHODS: Readonly<Record<string, string>> = {
   ...Object.fromEntries([...APIS.keys()].map((path) => [path, 'POST'])),
   '/v1/route/explain': 'POST',
   '/v1/models': 'GET',
+  '/v1/usage': 'GET',
   '/healthz': 'GET',
 }
 for (const [path, method] of Object.entries(METHODS)) {
@@ -99,19 +126,21 @@ function uniqueId(given: string | null): string {
   return given === null ? id : `${given.slice(0, GIVEN_ID_CHARS_MAX)}-${id.slice(-12)}`
 }
 
-function routeContext(c: {
+async function routeContext(c: {
   readonly env: EdgeBindings
-  readonly req: { header(name: string): string | undefined }
+  readonly req: { readonly raw: Request; header(name: string): string | undefined }
   readonly executionCtx: { waitUntil(promise: Promise<unknown>): void }
   get(key: 'requestId'): string
   get(key: 'headers'): Record<string, string>
-}): RouteContext {
+}): Promise<RouteContext> {
   const edge = readEdge(c.env)
+  const waitUntil = (work: Promise<void>) => c.executionCtx.waitUntil(work)
+  const region = edgeRegionOf(edge, c.req.raw)
   return {
     edge,
     requestId: c.get('requestId'),
-    tenant: authenticate(edge.tenants, credentialOf(c)),
-    waitUntil: (work) => c.executionCtx.waitUntil(work),
+    tenant: await authenticate(edge, credentialOf(c), region, waitUntil),
+    waitUntil,
     headers: c.get('headers'),
   }
 }

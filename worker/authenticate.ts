@@ -1,9 +1,11 @@
-/** API key -> tenant. Keys are known by their SHA-256 only, so finding one tells nothing about the others. */
+/** API key -> tenant, operator's token -> operator. API keys are known by their SHA-256 only, so finding one tells nothing about the others. */
 import { createHash } from 'node:crypto'
+import { shardOfKey } from '../core/api-key.ts'
 import { equalSecrets } from '../core/equal-secrets.ts'
-import type { TenantConfig } from '../protocol/edge-config.ts'
 import { RouteError } from '../protocol/errors.ts'
 import type { ActiveTenant } from '../protocol/tenancy.ts'
+import type { Edge } from './env.ts'
+import { findTenant } from './tenant-lookup.ts'
 
 const KEY_CHARS_MAX = 512
 
@@ -13,25 +15,36 @@ export function bearerToken(header: string | null | undefined): string | null {
   return token === undefined || token.length > KEY_CHARS_MAX ? null : token
 }
 
-/** Throws `missing_api_key` or `invalid_api_key`. */
-export function authenticate(
-  tenants: ReadonlyMap<string, TenantConfig>,
+/** Throws `missing_api_key`, and what `findTenant` throws. */
+export async function authenticate(
+  edge: Edge,
   header: string | null | undefined,
-): ActiveTenant {
+  region: string,
+  waitUntil: (work: Promise<void>) => void,
+): Promise<ActiveTenant> {
   const token = bearerToken(header)
   if (token === null) {
     throw new RouteError('missing_api_key', 'No API key provided: use the header Authorization: Bearer KEY.')
   }
   const digest = createHash('sha256').update(token).digest('hex')
-  const tenant = tenants.get(digest)
-  const isKnown = tenant?.apiKeySha256.some((known) => equalSecrets(digest, known)) ?? false
-  if (!tenant || !isKnown) throw new RouteError('invalid_api_key', 'Incorrect API key provided.')
-  return { tenant: tenant.tenant, policy: tenant.policy, policyVersion: 0, keyId: 'config', shadow: null }
+  const configured = edge.tenants.get(digest)
+  if (configured) {
+    const { tenant, policy } = configured
+    return { tenant, policy, policyVersion: 0, keyId: 'config', shadow: null }
+  }
+  const shard = shardOfKey(token)
+  if (shard === null) throw new RouteError('invalid_api_key', 'Incorrect API key provided.')
+  return findTenant(edge, digest, shard, region, waitUntil)
 }
 
-/** Throws unless the header carries the operator's token. */
-export function authenticateOperator(adminToken: string, header: string | null | undefined): void {
+/** The operator's name; throws unless the header carries the token of one. Every token is compared, whole. */
+export function authenticateOperator(
+  operators: ReadonlyMap<string, string>,
+  header: string | null | undefined,
+): string {
   const token = bearerToken(header)
   if (token === null) throw new RouteError('missing_api_key', 'No operator token provided.')
-  if (!equalSecrets(token, adminToken)) throw new RouteError('forbidden', 'Incorrect operator token.')
+  const names = [...operators].filter(([, secret]) => equalSecrets(token, secret)).map(([name]) => name)
+  if (names[0] === undefined) throw new RouteError('forbidden', 'Incorrect operator token.')
+  return names[0]
 }

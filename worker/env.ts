@@ -10,6 +10,8 @@ import {
   type RegionConfig,
   type TenantConfig,
 } from '../protocol/edge-config.ts'
+import { nameSchema } from '../protocol/ids.ts'
+import type { KeyResolver, PolicyStoreRpc } from '../protocol/policy-store.ts'
 import type { ReceiptLogRpc } from '../protocol/receipt-record.ts'
 import type { TenantLedgerRpc } from '../protocol/tenancy.ts'
 import { directoryObjects, type DirectoryObjects, type DirectoryStub } from './directory-objects.ts'
@@ -22,19 +24,26 @@ import { Breaker } from './memory/breaker.ts'
 import { Counters } from './memory/counters.ts'
 import { DirectoryMemory } from './memory/directory-memory.ts'
 import { HedgeBudget } from './memory/hedge-budget.ts'
+import { KeyCache } from './memory/key-cache.ts'
 import { LastHeard } from './memory/last-heard.ts'
 import { Notes } from './memory/notes.ts'
+import { Outages } from './memory/outages.ts'
 import { RecentLookups } from './memory/recent-lookups.ts'
 import { RoundTrips } from './memory/round-trips.ts'
+import { Shadows } from './memory/shadows.ts'
+import { SingleFlight } from './memory/single-flight.ts'
 import { TtftRatios } from './memory/ttft-ratios.ts'
 import { Versions } from './memory/versions.ts'
 import { LEDGER_MS_MAX } from './reservation.ts'
 import { ResponseIds } from './response-ids.ts'
+import { shardName, STORE_MS_MAX } from './tenant-lookup.ts'
 
 export interface EdgeBindings {
   readonly DIRECTORY: DurableObjectNamespace
   readonly TENANT_LEDGER: DurableObjectNamespace
   readonly RECEIPT_LOG: DurableObjectNamespace
+  readonly POLICY_STORE: DurableObjectNamespace
+  readonly POLICY_COPY: DurableObjectNamespace
   /** The document of protocol/edge-config.ts. */
   readonly ISOTHERM_CONFIG: string
   readonly ENVELOPE_SECRET: string
@@ -42,6 +51,8 @@ export interface EdgeBindings {
   /** JSON: cluster -> the bearer token with which its agent reports. */
   readonly CLUSTER_TOKENS: string
   readonly ADMIN_TOKEN: string
+  /** JSON: name -> token of further operators, whom the audit log tells apart. */
+  readonly OPERATOR_TOKENS?: string
 }
 
 export interface Edge {
@@ -50,15 +61,22 @@ export interface Edge {
   readonly regions: ReadonlyMap<string, RegionConfig>
   /** By SHA-256 of an API key, in hexadecimal. */
   readonly tenants: ReadonlyMap<string, TenantConfig>
+  /** Names that the policy store must not use. */
+  readonly configuredTenants: ReadonlySet<string>
   readonly clusterTokens: ReadonlyMap<string, string>
   /** Bindings that clusters are called through. */
   readonly fetchers: ReadonlyMap<string, Fetcher>
   readonly seal: EnvelopeSeal
   readonly responseIds: ResponseIds
-  readonly adminToken: string
+  /** Name -> token. */
+  readonly operators: ReadonlyMap<string, string>
   readonly fingerprinter: Fingerprinter
+  readonly keyCache: KeyCache
+  readonly keyFlights: SingleFlight
+  readonly storeOutages: Outages
   readonly accounts: Accounts
   readonly notes: Notes
+  readonly shadows: Shadows
   readonly bookings: Bookings
   readonly breaker: Breaker
   readonly counters: Counters
@@ -76,6 +94,10 @@ export interface Edge {
   ledgerOf(tenant: string): TenantLedgerRpc
   /** A fresh stub of a region's receipts; null when there is no such region. */
   receiptsOf(region: string): ReceiptLogRpc | null
+  /** A fresh stub of the copy that answers for a shard of the policy store in a region. */
+  policiesOf(shard: number, region: string): KeyResolver
+  /** A fresh stub of the shard itself, for those who change it. */
+  policyStoreOf(shard: number): PolicyStoreRpc
 }
 
 const SECRET_CHARS_MIN = 8
@@ -86,8 +108,9 @@ const textsSchema = z.object({
   PREFIX_SECRET: secretSchema,
   CLUSTER_TOKENS: z.string(),
   ADMIN_TOKEN: secretSchema,
+  OPERATOR_TOKENS: z.string().default('{}'),
 })
-const clusterTokensSchema = z.record(z.string(), secretSchema)
+const tokensSchema = z.record(nameSchema, secretSchema)
 
 /** A binding that cannot be used. Its message names the binding and the field, never a value. */
 export class BindingError extends Error {
@@ -105,12 +128,13 @@ export function readEdge(bindings: EdgeBindings): Edge {
 function parseEdge(bindings: EdgeBindings): Edge {
   const texts = parseBinding('bindings', textsSchema, bindings)
   const config = parseBinding('ISOTHERM_CONFIG', edgeConfigSchema, parseJson('ISOTHERM_CONFIG', texts))
-  const tokens = parseBinding('CLUSTER_TOKENS', clusterTokensSchema, parseJson('CLUSTER_TOKENS', texts))
+  const tokens = parseBinding('CLUSTER_TOKENS', tokensSchema, parseJson('CLUSTER_TOKENS', texts))
+  const named = parseBinding('OPERATOR_TOKENS', tokensSchema, parseJson('OPERATOR_TOKENS', texts))
   const clusters = indexOnce('cluster', config.clusters, ({ cluster }) => [cluster])
   const regions = indexOnce('region', config.regions, ({ region }) => [region])
   if (!regions.has(config.homeRegion))
     throw new BindingError('ISOTHERM_CONFIG: homeRegion is none of regions')
-  indexOnce('tenant', config.tenants, ({ tenant }) => [tenant])
+  const configured = indexOnce('tenant', config.tenants, ({ tenant }) => [tenant])
   const [isolate = 0] = crypto.getRandomValues(new Uint32Array(1))
   const directoryMemory = new DirectoryMemory(isolate)
   const directories = directoryObjects(bindings.DIRECTORY, regions)
@@ -119,14 +143,19 @@ function parseEdge(bindings: EdgeBindings): Edge {
     clusters,
     regions,
     tenants: indexOnce('API key', config.tenants, ({ apiKeySha256 }) => apiKeySha256),
+    configuredTenants: new Set(configured.keys()),
     clusterTokens: new Map(Object.entries(tokens)),
     fetchers: new Map(config.clusters.flatMap(({ binding }) => fetcherOf(bindings, binding))),
     seal: new EnvelopeSeal(texts.ENVELOPE_SECRET),
     responseIds: new ResponseIds(texts.PREFIX_SECRET),
-    adminToken: texts.ADMIN_TOKEN,
+    operators: new Map([['operator', texts.ADMIN_TOKEN], ...Object.entries(named)]),
     fingerprinter: new Fingerprinter(texts.PREFIX_SECRET),
+    keyCache: new KeyCache(),
+    keyFlights: new SingleFlight(STORE_MS_MAX),
+    storeOutages: new Outages(),
     accounts: new Accounts(LEDGER_MS_MAX),
     notes: new Notes(FLUSH_MS),
+    shadows: new Shadows(),
     directoryMemory,
     bookings: new Bookings(directoryMemory.notes),
     breaker: new Breaker(directoryMemory.sightings),
@@ -150,6 +179,20 @@ function parseEdge(bindings: EdgeBindings): Edge {
       const { RECEIPT_LOG } = bindings
       const stub: unknown = RECEIPT_LOG.get(RECEIPT_LOG.idFromName(region), hintOf(known))
       return stub as ReceiptLogRpc
+    },
+    policiesOf: (shard, region) => {
+      const { POLICY_COPY } = bindings
+      const known = regions.get(region)
+      const id = POLICY_COPY.idFromName(`${shardName(shard)}@${region}`)
+      const stub: unknown = POLICY_COPY.get(id, known ? hintOf(known) : {})
+      return stub as KeyResolver
+    },
+    policyStoreOf: (shard) => {
+      const { POLICY_STORE } = bindings
+      const home = regions.get(config.homeRegion)
+      const id = POLICY_STORE.idFromName(shardName(shard))
+      const stub: unknown = POLICY_STORE.get(id, home ? hintOf(home) : {})
+      return stub as PolicyStoreRpc
     },
   }
 }

@@ -1,11 +1,26 @@
-/** A survey in words: what `POST /v1/route/explain` answers. */
+/** A survey in words: what `POST /v1/route/explain` answers, and what would be answered if things were otherwise. */
 import { markerCount } from '../core/prefix-markers.ts'
-import type { ExplainedCandidate, RouteExplanation } from '../protocol/explanation.ts'
+import { RouteError } from '../protocol/errors.ts'
+import type { Alternative, ExplainedCandidate, RouteExplanation } from '../protocol/explanation.ts'
+import type { Policy } from '../protocol/policy.ts'
+import { whatIfSchema, type WhatIf } from '../protocol/what-if.ts'
 import type { Admission } from './admit.ts'
+import type { Edge } from './env.ts'
 import type { PricedCandidate } from './plan/price.ts'
-import type { Survey } from './survey.ts'
+import { planUnder, type Survey } from './survey.ts'
 
-export function explain(requestId: string, admission: Admission, survey: Survey): RouteExplanation {
+export interface Explained {
+  readonly requestId: string
+  readonly policyVersion: number
+  readonly admission: Admission
+  readonly survey: Survey
+  /** As the caller gave it; undefined: nothing is supposed. */
+  readonly whatIf: unknown
+}
+
+/** Throws `invalid_request` for a `what_if` that supposes what the tenant may not. */
+export function explain(edge: Edge, explained: Explained): RouteExplanation {
+  const { requestId, policyVersion, admission, survey, whatIf } = explained
   const { plan, fingerprint, edgeRegion, knowledge } = survey
   return {
     requestId,
@@ -19,6 +34,8 @@ export function explain(requestId: string, admission: Admission, survey: Survey)
     reason: plan.reason,
     plan: plan.entries.map(explainCandidate),
     rejected: plan.rejected,
+    policyVersion,
+    whatIf: whatIf === undefined ? null : suppose(edge, admission, survey, parseWhatIf(whatIf)),
   }
 }
 
@@ -34,4 +51,45 @@ export function explainCandidate(entry: PricedCandidate): ExplainedCandidate {
     ageMs: knowledge.state === 'known' ? knowledge.ageMs : -1,
     terms: entry.terms,
   }
+}
+
+function suppose(edge: Edge, admission: Admission, survey: Survey, whatIf: WhatIf): Alternative {
+  const isDead = (cluster: string, region: string) =>
+    whatIf.dead_regions.includes(region) || whatIf.dead_clusters.includes(cluster)
+  const alive = survey.candidates.filter(({ config }) => !isDead(config.cluster, config.region))
+  const dead = survey.candidates.filter((candidate) => !alive.includes(candidate))
+  const policy = narrowed(admission.policy, whatIf.policy)
+  const { reason, entries, rejected } = planUnder(edge, admission, survey, policy, alive)
+  return {
+    reason,
+    plan: entries.map(explainCandidate),
+    rejected: [
+      ...rejected,
+      ...dead.map(({ config }) => ({ cluster: config.cluster, reason: 'supposed-dead' })),
+    ],
+  }
+}
+
+/** A supposed policy shows nothing of places that the true one does not. */
+function narrowed(policy: Policy, { regions, residency, ...rest }: WhatIf['policy']): Policy {
+  const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
+  const isWithin =
+    policy.residency === null || !residency || residency.every((name) => policy.residency?.includes(name))
+  if (regions?.some((region) => !policy.regions.includes(region)) || !isWithin) {
+    throw invalid("'what_if.policy' may name fewer regions and residencies than the policy, and no others.")
+  }
+  return { ...policy, ...given, regions: regions ?? policy.regions, residency: residency ?? policy.residency }
+}
+
+function parseWhatIf(whatIf: unknown): WhatIf {
+  const parsed = whatIfSchema.safeParse(whatIf)
+  if (parsed.success) return parsed.data
+  const where = parsed.error.issues.map(
+    ({ path, code }) => `${['what_if', ...path.map(String)].join('.')} (${code})`,
+  )
+  throw invalid(`'what_if' cannot be supposed: ${where.slice(0, 5).join(', ')}.`)
+}
+
+function invalid(message: string): RouteError {
+  return new RouteError('invalid_request', message, { param: 'what_if' })
 }

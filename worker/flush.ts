@@ -2,6 +2,7 @@
  * Sends what an isolate has to tell ledgers and receipts, in batches and off the request path: a request that has ended
  * waits a moment and then sends for all that ended meanwhile.
  */
+import { shardOf } from '../core/api-key.ts'
 import type { Edge } from './env.ts'
 import { termsOf } from './reservation.ts'
 import { settledWithin } from './settled-within.ts'
@@ -21,7 +22,7 @@ export async function flushLater(edge: Edge): Promise<void> {
 
 /** Never rejects. What does not arrive is told again to ledgers, and lost to receipts. */
 export async function flush(edge: Edge): Promise<void> {
-  await Promise.all([reportToLedgers(edge), sendNotes(edge)])
+  await Promise.all([reportToLedgers(edge), sendNotes(edge), sendShadows(edge)])
 }
 
 async function reportToLedgers(edge: Edge): Promise<void> {
@@ -39,13 +40,24 @@ async function reportToLedgers(edge: Edge): Promise<void> {
 async function sendNotes(edge: Edge): Promise<void> {
   const counters = edge.notes.growth(edge.counters.snapshot())
   const batches = edge.notes.take()
-  const sending = batches.map(async ({ region, notes }, index) => {
-    const log = edge.receiptsOf(region)
-    const noting = log?.note({ notes, counters: index === 0 ? counters : {} })
-    if (!noting) return
-    const answer = (await settledWithin(noting, SEND_MS_MAX)) ? await noting.catch(() => null) : null
-    if (answer) edge.notes.flushMs = answer.flushMs
-    else edge.counters.count('notesLost')
+  if (batches.length === 0 && Object.keys(counters).length === 0) return
+  const [first = { region: edge.config.homeRegion, notes: [] }, ...others] = batches
+  const sending = [{ ...first, counters }, ...others.map((batch) => ({ ...batch, counters: {} }))].map(
+    async ({ region, notes, counters }) => {
+      const noting = edge.receiptsOf(region)?.note({ notes, counters })
+      if (!noting) return
+      const answer = (await settledWithin(noting, SEND_MS_MAX)) ? await noting.catch(() => null) : null
+      if (answer) edge.notes.flushMs = answer.flushMs
+      else edge.counters.count('notesLost')
+    },
+  )
+  await Promise.allSettled(sending)
+}
+
+async function sendShadows(edge: Edge): Promise<void> {
+  const sending = edge.shadows.take().map(async ({ tenant, version, tally }) => {
+    const noting = edge.policyStoreOf(shardOf(tenant)).noteShadow(tenant, version, tally)
+    if (!(await settledWithin(noting, SEND_MS_MAX))) edge.counters.count('notesLost')
   })
   await Promise.allSettled(sending)
 }

@@ -1,6 +1,7 @@
 /** `GET /v1/models` in OpenAI's form and in Anthropic's: what the clusters of the tenant's regions serve and its policy allows. */
 import type { ActiveTenant } from '../protocol/tenancy.ts'
 import { RouteError } from '../protocol/errors.ts'
+import { mayUse } from './admin/check-policy.ts'
 import { askModels } from './directory-client.ts'
 import type { Edge } from './env.ts'
 
@@ -26,7 +27,7 @@ export async function listModels(
     const region = edge.clusters.get(cluster)?.region
     if (region === undefined || !policy.regions.includes(region)) continue
     for (const { model, contextTokensMax } of offered) {
-      if (policy.models && !policy.models.includes(model)) continue
+      if (!mayUse(policy, model)) continue
       const longest = Math.max(contextTokensMax, models.get(model)?.max_model_len ?? 0)
       models.set(model, {
         id: model,

@@ -80,7 +80,7 @@ export async function routeRequest(context: RouteContext, path: string, request:
   return admission.stream ? relayStream(relay, delivering) : relayWhole(relay, delivering)
 }
 
-/** The plan of a request, which is not sent. The body is `{path?, request}` or the request itself. */
+/** The plan of a request, which is not sent. The body is `{path?, request, what_if?}` or the request itself with `what_if`. */
 export async function explainRequest(context: RouteContext, request: Request): Promise<Response> {
   const { edge, requestId, tenant } = context
   const json = parseBody(await readBody(request, tenant.policy))
@@ -92,7 +92,9 @@ export async function explainRequest(context: RouteContext, request: Request): P
   const { pinnedCluster } = continuationOf(edge.responseIds, tenant.tenant, api, asked)
   const admission: Admission = { ...admit(tenant, asked, request.headers), pinnedCluster }
   const survey = await surveyRoute(edge, api.prompt, admission, edgeRegionOf(edge, request))
-  return Response.json(explain(requestId, admission, survey), { headers: { 'x-request-id': requestId } })
+  const { policyVersion } = tenant
+  const explained = { requestId, policyVersion, admission, survey, whatIf: json['what_if'] }
+  return Response.json(explain(edge, explained), { headers: { 'x-request-id': requestId } })
 }
 
 function apiOf(path: string): RoutedApi {

@@ -1,6 +1,7 @@
 /** What the edge knows at this moment, laid out as candidates, and the plan made of it. Dispatch and explain both ask here. */
 import type { PromptApi } from '../core/prompt-bytes.ts'
 import type { ClusterKnowledge } from '../protocol/lookup.ts'
+import type { Policy } from '../protocol/policy.ts'
 import type { ModelLoad } from '../protocol/report.ts'
 import type { Admission } from './admit.ts'
 import { askDirectory, type Knowledge } from './directory-client.ts'
@@ -15,6 +16,8 @@ export interface Survey {
   readonly edgeRegion: string
   readonly fingerprint: Fingerprint
   readonly knowledge: Knowledge['source']
+  /** What the plan was made of: another policy's plan is made of the same. */
+  readonly candidates: readonly Candidate[]
   readonly plan: Plan
 }
 
@@ -25,23 +28,35 @@ export async function surveyRoute(
   admission: Admission,
   edgeRegion: string,
 ): Promise<Survey> {
-  const { model, json, shareScope, policy, routing, promptCacheKey } = admission
+  const { model, json, shareScope, policy } = admission
   const fingerprint = edge.fingerprinter.fingerprint(api, model, json, shareScope)
-  const { markers, promptBytes } = fingerprint
+  const { markers } = fingerprint
   const { source, clusters: told } = await askDirectory(edge, edgeRegion, { model, markers })
   const clusters = boundKnowledge(told, policy)
-  const plan = makePlan({
-    candidates: layOutCandidates(edge, edgeRegion, clusters, markers, Date.now()),
+  const candidates = layOutCandidates(edge, edgeRegion, clusters, markers, Date.now())
+  const bare = { edgeRegion, fingerprint, knowledge: source, candidates }
+  return { ...bare, plan: planUnder(edge, admission, bare, policy, candidates) }
+}
+
+/** The plan that a policy makes of these candidates. Nothing is asked and nothing changes. */
+export function planUnder(
+  edge: Edge,
+  { routing, promptCacheKey, pinnedCluster }: Admission,
+  { fingerprint, knowledge }: Omit<Survey, 'plan'>,
+  policy: Policy,
+  candidates: readonly Candidate[],
+): Plan {
+  return makePlan({
+    candidates,
     policy,
-    promptBytes,
+    promptBytes: fingerprint.promptBytes,
     routing,
-    knowledge: source,
+    knowledge,
     stayMarginMs: edge.config.stayMarginMs,
-    pinnedCluster: admission.pinnedCluster,
+    pinnedCluster,
     stickyKey: promptCacheKey ?? fingerprint.firstMessageKey,
     random: Math.random,
   })
-  return { edgeRegion, fingerprint, knowledge: source, plan }
 }
 
 /** What an agent may take from the arrival of a request to its booking. */

@@ -6,6 +6,8 @@ declare namespace Cloudflare {
     DIRECTORY: DurableObjectNamespace
     TENANT_LEDGER: DurableObjectNamespace
     RECEIPT_LOG: DurableObjectNamespace
+    POLICY_STORE: DurableObjectNamespace
+    POLICY_COPY: DurableObjectNamespace
     ISOTHERM_CONFIG: string
     ENVELOPE_SECRET: string
     PREFIX_SECRET: string

@@ -30,6 +30,9 @@ export interface WorldOptions {
   /** What the directory answers; by default every cluster is known, idle and cold. */
   readonly lookup?: (request: LookupRequest) => Promise<readonly ClusterKnowledge[]>
   readonly ledger?: DurableObjectNamespace
+  readonly policyCopy?: DurableObjectNamespace
+  /** What the directory's answers say of versions elsewhere; the operators' API adds to it. */
+  readonly versions?: Record<string, number>
   /** What clusters answer; by default a completion. */
   readonly serve?: Partial<Record<ClusterName, Serve>>
 }
@@ -91,10 +94,15 @@ export function newWorld(options: WorldOptions = {}): World {
   const arrivals: Arrival[] = []
   const lookups: LookupRequest[] = []
   const lookup = options.lookup ?? knownEverywhere()
+  const versions = options.versions ?? {}
   const directory: DirectoryRpc = {
     lookup: async ({ questions }) => {
       lookups.push(...questions)
-      return { directory: 'fake', versions: {}, answers: await Promise.all(questions.map(lookup)) }
+      return {
+        directory: 'fake',
+        versions: { ...versions },
+        answers: await Promise.all(questions.map(lookup)),
+      }
     },
     models: async () => ({
       directory: 'fake',
@@ -116,7 +124,10 @@ export function newWorld(options: WorldOptions = {}): World {
       rejects: {},
       streams: [],
     }),
-    noteVersion: async () => true,
+    noteVersion: async (name, version) => {
+      versions[name] = version
+      return true
+    },
   }
   const bindings = {
     ...env,
@@ -125,6 +136,7 @@ export function newWorld(options: WorldOptions = {}): World {
       get: () => directory,
     } as unknown as DurableObjectNamespace,
     TENANT_LEDGER: options.ledger ?? env.TENANT_LEDGER,
+    POLICY_COPY: options.policyCopy ?? env.POLICY_COPY,
     ISOTHERM_CONFIG: JSON.stringify(edgeConfig(options)),
   }
   vi.stubGlobal('fetch', async (url: string, init: RequestInit & { headers: Record<string, string> }) => {

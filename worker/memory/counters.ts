@@ -5,6 +5,7 @@ export const COUNTERS = [
   'lookupsTimedOut',
   'lookupsFailed',
   'ledgerFailures',
+  'storeFailures',
   'requestsRefused',
   'reportsFailed',
   'notesLost',
