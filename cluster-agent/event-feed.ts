@@ -24,6 +24,11 @@ export interface FeedOptions {
 
 /** Silence after which an engine is asked for its last words: while it is idle nothing shows that they are lost. */
 const QUIET_MS = 3000
+const QUIET_MS_MAX = 60_000
+/** How late others may hear of a restart that the socket has told of: to forget twice would lose what came between. */
+const NEWS_MS_MAX = 10_000
+/** A replay that gave nothing is not asked for again for so long, unless the engine connects anew: live events would wait. */
+const COOL_DOWN_MS = 10_000
 
 export class EventFeed {
   readonly #options: FeedOptions
@@ -34,6 +39,10 @@ export class EventFeed {
   #replays: Promise<unknown> = Promise.resolve()
   #timer: NodeJS.Timeout | undefined
   #heardMs = performance.now()
+  #forgottenMs = Number.NEGATIVE_INFINITY
+  #incarnation: string | null = null
+  #quietMs = QUIET_MS
+  #coolUntilMs = 0
   #malformed = 0
   #foreign = 0
 
@@ -72,6 +81,7 @@ export class EventFeed {
 
   connected(): void {
     this.#heardMs = performance.now()
+    this.#coolUntilMs = 0
     this.#stream.connected()
   }
 
@@ -107,12 +117,14 @@ export class EventFeed {
 
   /** Another process is there, says somebody who does not know whether the socket said so already. */
   noteRestart(): void {
-    this.#stream.noteRestart()
+    if (performance.now() - this.#forgottenMs > NEWS_MS_MAX) this.#stream.changed('another incarnation')
   }
 
   /** The process's start time or the pod's id: another one than before means an empty cache. */
   noteIncarnation(incarnation: string): void {
-    this.#stream.noteIncarnation(incarnation)
+    const isAnother = this.#incarnation !== null && this.#incarnation !== incarnation
+    this.#incarnation = incarnation
+    if (isAnother) this.noteRestart()
   }
 
   /** The engine's cache was reset: it says so itself only with its next step. */
@@ -130,7 +142,7 @@ export class EventFeed {
   }
 
   #watch(): void {
-    if (performance.now() - this.#heardMs < QUIET_MS) return
+    if (performance.now() - this.#heardMs < this.#quietMs) return
     this.#heardMs = performance.now()
     this.#stream.quiet()
   }
@@ -142,11 +154,21 @@ export class EventFeed {
       return false
     }
     if (batch.isLossy) return false
-    this.#options.onBatch(batch, seq)
+    try {
+      this.#options.onBatch(batch, seq)
+    } catch (error) {
+      // A defect of ours must not end the stream: what is known is forgotten, and it goes on.
+      this.#options.log.error(
+        { endpoint: this.#options.name, seq, error: String(error) },
+        'KV events: not applied',
+      )
+      return false
+    }
     return true
   }
 
   #forget(reason: string): void {
+    this.#forgottenMs = performance.now()
     this.#options.onFence(reason)
     this.#options.log.info({ endpoint: this.#options.name, reason }, 'KV events: residency forgotten')
   }
@@ -155,6 +177,10 @@ export class EventFeed {
   #replay(fromSeq: number, token: number): void {
     const { replay } = this.#options
     if (replay === undefined || this.#stopping.signal.aborted) return
+    if (performance.now() < this.#coolUntilMs) {
+      this.#stream.endReplay(token, false)
+      return
+    }
     this.#replaying.abort()
     this.#replaying = new AbortController()
     const { signal } = this.#replaying
@@ -168,7 +194,11 @@ export class EventFeed {
       onMalformed: () => this.#malformed++,
     }).then((isWhole) => {
       if (signal.aborted) return
-      if (!isWhole) this.#options.log.warn({ endpoint: this.#options.name, fromSeq }, 'KV events: no replay')
+      this.#quietMs = isWhole ? QUIET_MS : Math.min(this.#quietMs * 2, QUIET_MS_MAX)
+      if (!isWhole) {
+        this.#coolUntilMs = performance.now() + COOL_DOWN_MS
+        this.#options.log.warn({ endpoint: this.#options.name, fromSeq }, 'KV events: no replay')
+      }
       this.#stream.endReplay(token, isWhole)
     })
     this.#replays = Promise.all([this.#replays, done])

@@ -14,7 +14,7 @@ const TOTAL_MS_MAX = 120_000
 /** Replays at one time in this process: an engine answers out of the thread that publishes. */
 const REPLAYS_MAX = 8
 
-let running = 0
+let turnsLeft = REPLAYS_MAX
 const waiting: (() => void)[] = []
 
 export interface ReplayOptions {
@@ -43,14 +43,16 @@ export async function replayEvents(options: ReplayOptions): Promise<boolean> {
     }
     return false
   } finally {
-    running--
-    waiting.shift()?.()
+    // The next in line takes over the turn.
+    const next = waiting.shift()
+    if (next) next()
+    else turnsLeft++
   }
 }
 
 async function takeTurn(): Promise<void> {
-  while (running >= REPLAYS_MAX) await new Promise<void>((resolve) => waiting.push(resolve))
-  running++
+  if (turnsLeft > 0) turnsLeft--
+  else await new Promise<void>((resolve) => waiting.push(resolve))
 }
 
 async function replayOnce(

@@ -30,9 +30,6 @@ export class EventStream {
   #held: EventMessage[] = []
   #heldBytes = 0
   #isOverrun = false
-  #incarnation: string | null = null
-  /** Whether anything was forgotten since the incarnation was last heard of. */
-  #hasForgotten = false
   readonly counts = { applied: 0, replayed: 0, copies: 0, gaps: 0, holes: 0, fences: 0, overruns: 0 }
 
   constructor(effects: StreamEffects) {
@@ -63,20 +60,6 @@ export class EventStream {
   /** A sign from elsewhere: forget what is known and read it anew. */
   changed(reason: string): void {
     this.#on('changed', reason)
-  }
-
-  /** Which life the engine lives, by its process's start or its pod's id. One that is heard of first changes nothing. */
-  noteIncarnation(incarnation: string): void {
-    const isAnother = this.#incarnation !== null && this.#incarnation !== incarnation
-    this.#incarnation = incarnation
-    if (isAnother) this.noteRestart()
-    this.#hasForgotten = false
-  }
-
-  noteRestart(): void {
-    // The socket often says it before: then what is known is the new life's already.
-    if (!this.#hasForgotten) this.changed('another incarnation')
-    this.#hasForgotten = false
   }
 
   receive(message: EventMessage): void {
@@ -160,7 +143,6 @@ export class EventStream {
 
   #forget(reason: string): void {
     this.counts.fences++
-    this.#hasForgotten = true
     this.#token++
     this.#cursor.clear()
     this.#dropHeld()

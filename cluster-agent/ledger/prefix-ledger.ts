@@ -14,6 +14,7 @@ import { ENDPOINTS_MAX } from '../blocks/residency.ts'
 export const LEDGER_MARKERS_MAX = 200_000
 /** Markers that go at once when the index needs room: what they speak of is rarely resident. */
 const SHED_MARKERS = 1000
+const FOLLOWED_MAX = 100_000
 
 export interface LedgerEntry {
   readonly lo: number
@@ -139,6 +140,8 @@ export class PrefixLedger {
         open.push(child)
       }
       if (isFollowed) this.#followed.add(key)
+      // It only saves work.
+      if (this.#followed.size > FOLLOWED_MAX) this.#followed.clear()
     }
   }
 

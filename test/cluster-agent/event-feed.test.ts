@@ -83,6 +83,30 @@ test('the last words of an engine that falls silent are not lost for long', asyn
   expect(feed.counts.gaps).toBe(0)
 })
 
+test('an engine that dies and comes back at the same address is known anew', async () => {
+  const first = await open()
+  const { index, feed } = follow(first)
+  await ask(first, 'old ')
+  await until('blocks to be known', () => resident(index) > 0)
+  const before = index.residentHashes(0, 1)
+  const [eventsPort, replayPort] = [first.eventsEndpoint, first.replayEndpoint].map((address) =>
+    Number(address.split(':').at(-1)),
+  )
+  first.kill()
+  await until('them to be forgotten', () => resident(index) === 0)
+  const second = await startEngine({
+    name: 'test',
+    model: 'm',
+    speed: 20,
+    eventsPort: eventsPort!,
+    replayPort: replayPort!,
+  })
+  closing.push(() => second.stop())
+  await ask(second, 'new ')
+  await until('the new life to be known', () => feed.state === 'live' && resident(index) > 0)
+  expect(index.residentHashes(0, 1).filter((hash) => before.includes(hash))).toEqual([])
+})
+
 test('word of a reset counts before the engine says so', async () => {
   const engine = await open()
   const { index, feed } = follow(engine)
@@ -92,6 +116,57 @@ test('word of a reset counts before the engine says so', async () => {
   expect(resident(index)).toBe(0)
   feed.fence('asked to')
   await until('the replay to bring them back', () => resident(index) > 0)
+})
+
+test('a restart that others tell of is believed, unless the socket has just said so', async () => {
+  const engine = await open()
+  const { index, feed } = follow(engine)
+  await ask(engine, 'text ')
+  await until('blocks to be known', () => resident(index) > 0)
+  feed.noteIncarnation('first')
+  feed.noteIncarnation('first')
+  expect(feed.counts.fences).toBe(0)
+  feed.noteIncarnation('second')
+  expect(resident(index)).toBe(0)
+  expect(feed.counts.fences).toBe(1)
+  feed.noteRestart()
+  expect(feed.counts.fences).toBe(1)
+})
+
+test('a defect in what takes the events does not end the stream', () => {
+  const { index, options } = indexed()
+  let isBroken = true
+  const feed = new EventFeed({
+    ...options,
+    onBatch: (batch) => {
+      index.applyBatch(0, batch)
+      if (isBroken) throw new Error('a defect')
+    },
+  })
+  const send = (seq: number) =>
+    feed.receive([
+      new Uint8Array(),
+      seqFrame(seq),
+      encode([
+        1.5,
+        [
+          {
+            type: 'BlockStored',
+            block_hashes: [seq],
+            parent_block_hash: null,
+            token_ids: [seq],
+            block_size: 1,
+          },
+        ],
+        0,
+      ]),
+    ])
+  feed.connected()
+  send(0)
+  expect(resident(index)).toBe(0)
+  isBroken = false
+  send(1)
+  expect(index.residentHashes(0, 1)).toEqual([1n])
 })
 
 test('garbage in any frame harms nobody', async () => {

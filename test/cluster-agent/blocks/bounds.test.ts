@@ -86,10 +86,23 @@ test('pages of hashes go back when their lane is empty', () => {
 test('orphans are bounded by their blocks too', () => {
   const orphans = new OrphanStore()
   const run = (parent: number, blocks: number) => ({
-    ...{ hashes: new Int32Array(blocks * 2).map((_, i) => parent * 1e6 + i), hashFrom: 0, hashCount: blocks },
-    ...{ tokens: new Int32Array(blocks), tokenFrom: 0, tokenCount: blocks, blockTokens: 1 },
-    ...{ hasParent: true, parentLo: parent, parentHi: 0, lora: null, salt: null, extraKeys: [] },
-    ...{ medium: null, group: 0, groupKind: null, windowTokens: null },
+    hashes: new Int32Array(blocks * 2).map((_, i) => parent * 1e6 + i),
+    hashFrom: 0,
+    hashCount: blocks,
+    tokens: new Int32Array(blocks),
+    tokenFrom: 0,
+    tokenCount: blocks,
+    blockTokens: 1,
+    hasParent: true,
+    parentLo: parent,
+    parentHi: 0,
+    lora: null,
+    salt: null,
+    extraKeys: [],
+    medium: null,
+    group: 0,
+    groupKind: null,
+    windowTokens: null,
   })
   for (let parent = 1; parent <= 10; parent++) orphans.add(run(parent, ORPHAN_BLOCKS_MAX / 4))
   expect(orphans.blocks).toBe(ORPHAN_BLOCKS_MAX)

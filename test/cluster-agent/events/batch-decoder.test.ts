@@ -47,7 +47,7 @@ test("vLLM's own bytes, of both encodings", () => {
     expect(readEvent(batch.event(0))).toEqual({ kind: 'cleared' })
     expect(batch.rank).toBe(0)
   }
-  const removed = `91${'84a474797065ac426c6f636b52656d6f766564ac626c6f636b5f68617368657391c420'}${'ab'.repeat(32)}a66d656469756da3475055a967726f75705f69647800`
+  const removed = `9184a474797065ac426c6f636b52656d6f766564ac626c6f636b5f68617368657391c420${'ab'.repeat(32)}a66d656469756da3475055a967726f75705f69647800`
   const batch = decoder.decode(golden(`93cb3ff8000000000000${removed}00`))!
   expect(readEvent(batch.event(0))).toEqual({
     kind: 'removed',

@@ -210,7 +210,6 @@ test('without a replay a gap forgets, and a first message is believed', () => {
 test('a restart shows by the connection, by a sequence that goes back, or by word from elsewhere', () => {
   for (const sign of ['socket', 'sequence', 'incarnation'] as const) {
     const { engine, sub } = connectedPair()
-    sub.stream.noteIncarnation('first')
     for (const n of [0, 1, 2]) sub.stream.receive(engine.step(n, true)!)
     engine.restart()
     if (sign === 'socket') {
@@ -220,10 +219,9 @@ test('a restart shows by the connection, by a sequence that goes back, or by wor
     }
     const message = engine.step(0, true)!
     if (sign === 'sequence') sub.stream.receive(message)
-    sub.stream.noteIncarnation(sign === 'sequence' ? 'first' : 'second')
+    if (sign === 'incarnation') sub.stream.changed('another incarnation')
     sub.settle(engine)
     expect(sub.resident).toEqual(engine.resident)
-    // Two signs of one restart are one restart.
     expect(sub.reasons).toHaveLength(1)
   }
 })
