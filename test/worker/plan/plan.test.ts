@@ -141,6 +141,44 @@ describe('rules', () => {
     ])
   })
 
+  test('residency: a region whose law the policy does not name, or that names none', () => {
+    const policy = { ...POLICY, residency: ['eu'] }
+    const plan = makePlan(
+      input(
+        [
+          candidate('near', 5, known('near'), { jurisdiction: 'us' }),
+          candidate('other', 5),
+          candidate('far', 100, known('far'), { jurisdiction: 'eu' }),
+        ],
+        { policy },
+      ),
+    )
+    expect(order(plan)).toEqual(['far'])
+    expect(plan.rejected.map(({ reason }) => reason)).toEqual(['residency', 'residency'])
+  })
+
+  test('what is kept in a cluster is continued there or nowhere', () => {
+    const two = [candidate('near', 5), candidate('far', 100)]
+    const pinned = makePlan(input(two, { pinnedCluster: 'far' }))
+    expect(order(pinned)).toEqual(['far'])
+    expect(pinned.rejected).toEqual([{ cluster: 'near', reason: 'response-elsewhere' }])
+    expect(makePlan(input(two, { pinnedCluster: 'gone' }))).toMatchObject({ entries: [], reason: null })
+  })
+
+  test('a drained region keeps the conversations that it knows and takes no others', () => {
+    const drained = { isRegionDrained: true }
+    const cold = makePlan(input([candidate('near', 5, known('near'), drained), candidate('far', 100)]))
+    expect([order(cold), cold.rejected]).toEqual([['far'], [{ cluster: 'near', reason: 'region-draining' }]])
+    const home = candidate('near', 5, known('near', { matchedBytes: 30_000 }), drained)
+    expect(order(makePlan(input([home, candidate('far', 100)])))).toEqual(['near', 'far'])
+    // A conversation that another cluster knows is none of its own.
+    const elsewhere = candidate('far', 100, known('far', { matchedBytes: 30_000 }))
+    const moved = makePlan(input([candidate('near', 5, known('near'), drained), elsewhere]))
+    expect(order(moved)).toEqual(['far'])
+    // Nobody else is left: better than a refusal.
+    expect(order(makePlan(input([candidate('near', 5, known('near'), drained)])))).toEqual(['near'])
+  })
+
   test('health yields when it would leave nobody', () => {
     const open = { isBreakerOpen: true }
     const both = [candidate('near', 5, known('near'), open), candidate('far', 100, known('far'), open)]
@@ -202,6 +240,8 @@ test('no plan names a cluster that policy forbids, and every cluster is planned 
     bookedMs: fc.nat(1000),
     speculativeBytes: fc.nat(PROMPT_BYTES),
     isBreakerOpen: fc.boolean(),
+    isRegionDrained: fc.boolean(),
+    jurisdiction: fc.constantFrom('eu', 'us', null),
   })
   fc.assert(
     fc.property(
@@ -209,7 +249,9 @@ test('no plan names a cluster that policy forbids, and every cluster is planned 
       fc.subarray(regions, { minLength: 1 }),
       fc.constantFrom(...ROUTINGS),
       fc.constantFrom('directory' as const, 'recent-load' as const, 'none' as const),
-      (many, allowed, routing, knowledge) => {
+      fc.option(fc.subarray(['eu', 'us'], { minLength: 1 })),
+      fc.option(fc.constantFrom('near-0', 'far-1')),
+      (many, allowed, routing, knowledge, residency, pinnedCluster) => {
         const candidates = many.map(({ region, rttMs, known: k, ...change }, i) => {
           const cluster = `${region}-${i}`
           const known_ = k
@@ -222,9 +264,18 @@ test('no plan names a cluster that policy forbids, and every cluster is planned 
           return candidate(cluster, rttMs, known_, change)
         })
         const plan = makePlan(
-          input(candidates, { policy: { ...POLICY, regions: allowed }, routing, knowledge }),
+          input(candidates, {
+            policy: { ...POLICY, regions: allowed, residency },
+            routing,
+            knowledge,
+            pinnedCluster,
+          }),
         )
-        for (const { candidate: chosen } of plan.entries) expect(allowed).toContain(chosen.config.region)
+        for (const { candidate: chosen } of plan.entries) {
+          expect(allowed).toContain(chosen.config.region)
+          if (residency) expect(residency).toContain(chosen.jurisdiction)
+          if (pinnedCluster) expect(chosen.config.cluster).toBe(pinnedCluster)
+        }
         const named = [...order(plan), ...plan.rejected.map(({ cluster }) => cluster)].sort()
         expect(named).toEqual(candidates.map(({ config }) => config.cluster).sort())
         expect(plan.reason === null).toBe(plan.entries.length === 0)
