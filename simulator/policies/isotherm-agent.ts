@@ -3,9 +3,7 @@
  * queue above the knee, fed with the residency that its index would know. What cluster-agent/cluster.ts and waiting-room.ts
  * do around them with clocks and promises is done here on the run's clock.
  */
-import { AdmissionQueue } from '../../cluster-agent/admission/queue.ts'
 import { Room } from '../../cluster-agent/admission/room.ts'
-import type { MatchRun } from '../../cluster-agent/blocks/residency.ts'
 import { AdapterSlots } from '../../cluster-agent/routing/adapter-slots.ts'
 import { Bookings } from '../../cluster-agent/routing/bookings.ts'
 import type { Candidate, RequestSize } from '../../cluster-agent/routing/candidate.ts'
@@ -15,7 +13,9 @@ import { Speculation } from '../../cluster-agent/routing/speculation.ts'
 import type { SimRequest } from '../world/request.ts'
 import { ENDPOINTS_MAX, TIER_COUNT } from '../world/residency.ts'
 import { agentProfile } from './agent-profile.ts'
+import { HeldRequests } from './held-requests.ts'
 import { BYTES_PER_TOKEN, markersOf } from './markers.ts'
+import { runsOf } from './match-runs.ts'
 import type { EndpointPolicy, Heartbeat, Placement, PolicyWorld } from './policy.ts'
 
 /** As in cluster-agent/cluster.ts. */
@@ -23,21 +23,14 @@ const HANDOFF_WEIGHT = 0.05
 /** Weight of one reading of an engine's KV use, of which there is one a heartbeat. */
 const PINNED_WEIGHT = 0.1
 const ANSWER_TOKENS_USUAL = 512
-/** Defaults of `admission` in cluster-agent/config.ts. Nothing is refused here: peers have no bound either. */
+/** Default of `admission.holdMs` in cluster-agent/config.ts. */
 const HOLD_MS = 500
-/** How often cluster-agent/waiting-room.ts looks. */
-const LOOK_MS = 10
-const UNBOUNDED = { requestsMax: 1e9, bytesMax: 1e15 }
 
 /** What the agent of one cluster keeps. */
 class ClusterBooks {
   readonly bookings: Bookings
   readonly speculation = new Speculation()
-  readonly queue = new AdmissionQueue(UNBOUNDED)
-  /** Held requests that may go. */
-  readonly released = new Set<string>()
-  readonly held = new Set<string>()
-  lookedMs = -Infinity
+  readonly waiting = new HeldRequests()
   handoffMs = 0
 
   constructor(kvTokens: readonly number[]) {
@@ -151,7 +144,7 @@ export class IsothermAgent implements EndpointPolicy {
     const loads = this.healthy(cluster)
       .flatMap((number) => books?.bookings.load(number, nowMs) ?? [])
       .toSorted((a, b) => a.backlogMs - b.backlogMs)
-    const heldMs = loads.length === 0 ? 0 : (books?.queue.queuedMs ?? 0) / loads.length
+    const heldMs = loads.length === 0 ? 0 : (books?.waiting.queuedMs ?? 0) / loads.length
     return {
       sentMs: nowMs,
       backlogsMs: loads.map(({ backlogMs }) => backlogMs + heldMs),
@@ -178,47 +171,13 @@ export class IsothermAgent implements EndpointPolicy {
 
   /** Whether the request may be bound to an endpoint now; if not it waits in the agent's queue. */
   private mayGo(request: SimRequest, cluster: number): boolean {
-    const books = this.books[cluster]
-    if (!books) return true
-    const { queue, released, held } = books
-    const id = String(request.number)
-    if (held.has(id)) this.look(books, cluster)
-    if (released.delete(id)) return true
-    if (held.has(id)) return false
-    const nowMs = this.world.nowMs()
-    const room = this.room(cluster, nowMs)
-    if (room.endpoints === 0 || (queue.size === 0 && room.fits(request.promptTokens))) return true
-    const priced = this.price(request, cluster)
-    if (!priced) return true
-    held.add(id)
-    const waiting = {
-      id,
-      tenant: String(request.tenant),
-      priority: 0,
-      workMs: gpuMs(priced.pair, priced.size),
-      kvTokens: request.promptTokens,
-      bytes: request.promptTokens * BYTES_PER_TOKEN,
-      arrivedMs: nowMs,
-      deadlineMs: Infinity,
-    }
-    queue.offer(waiting, room.endpoints, nowMs)
-    return false
-  }
-
-  /** As cluster-agent/waiting-room.ts looks at those who are held, at most so often. */
-  private look(books: ClusterBooks, cluster: number): void {
-    const nowMs = this.world.nowMs()
-    if (nowMs - books.lookedMs < LOOK_MS) return
-    books.lookedMs = nowMs
-    const { queue } = books
-    const room = this.room(cluster, nowMs)
-    const fits = ({ kvTokens }: { kvTokens: number }) => room.endpoints === 0 || room.fits(kvTokens)
-    for (let next = queue.next(nowMs, fits); next; next = queue.next(nowMs, fits)) {
-      queue.serve(next, nowMs)
-      room.take(next.workMs, next.kvTokens)
-      books.released.add(next.id)
-      books.held.delete(next.id)
-    }
+    const room = () => this.room(cluster, this.world.nowMs())
+    return (
+      this.books[cluster]?.waiting.mayGo(request, this.world.nowMs(), room, () => {
+        const priced = this.price(request, cluster)
+        return priced ? gpuMs(priced.pair, priced.size) : null
+      }) ?? true
+    )
   }
 
   private room(cluster: number, nowMs: number): Room {
@@ -281,14 +240,4 @@ export class IsothermAgent implements EndpointPolicy {
     if (!books) throw new RangeError(`no endpoint ${endpoint}`)
     return books
   }
-}
-
-/** The runs of endpoint `number` in the result of a match, as production has them. */
-export function runsOf(runs: Int32Array, number: number): MatchRun[] {
-  const found: MatchRun[] = []
-  for (let tier = 0; tier < TIER_COUNT; tier++) {
-    const blocks = runs[number * TIER_COUNT + tier] ?? 0
-    if (blocks > 0) found.push({ tier: tier + 1, blocks })
-  }
-  return found
 }

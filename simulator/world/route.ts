@@ -86,14 +86,12 @@ export class Route implements EngineListener {
   }
 
   onPulled(sequence: BlockSequence): void {
-    const trip = this.tripOf(sequence)
-    if (trip?.placement && trip.prefillLeg) {
-      this.world.engine(trip.placement.prefill).endLease(trip.prefillLeg.request.id)
-    }
+    const { placement, prefillLeg } = this.tripOf(sequence) ?? {}
+    if (placement && prefillLeg) this.world.engine(placement.prefill).endLease(prefillLeg.request.id)
   }
 
-  private tripOf(sequence: BlockSequence): Trip | undefined {
-    return this.trips.get(sequence.request.number)
+  private tripOf({ request }: BlockSequence): Trip | undefined {
+    return this.trips.get(request.number)
   }
 
   private planArrival(): void {
@@ -207,10 +205,10 @@ export class Route implements EngineListener {
 
   /** A cluster dies with everything in it. */
   private fail(cluster: number): void {
-    const hit = [...this.trips.values()].filter((trip) => trip.cluster === cluster && trip.arrivedMs > 0)
     this.world.setDown(cluster, true)
     this.heldInCluster[cluster]?.splice(0)
-    for (const trip of hit) {
+    for (const trip of this.trips.values()) {
+      if (trip.cluster !== cluster || trip.arrivedMs === 0) continue
       if (trip.placement) this.world.endpoint.finished?.(trip.request, trip.placement)
       this.refuse(trip)
     }
@@ -226,7 +224,7 @@ export class Route implements EngineListener {
     })
   }
 
-  /** First come, first served; who is still refused keeps the place. */
+  /** First come, first served. */
   private retryHeld(): void {
     if (this.heldAtEdge.length > 0) for (const trip of this.heldAtEdge.splice(0)) this.dispatch(trip)
     for (const list of this.heldInCluster) {
