@@ -69,7 +69,7 @@ export class Scheduler<H, S extends Sequence<H>> {
   /** Ends a request early; its blocks are free at once and stay cached. */
   cancel(id: string, reason: 'abort' | 'stop' = 'abort'): boolean {
     const sequence = this.byId.get(id)
-    if (sequence === undefined) return false
+    if (!sequence) return false
     this.counters.finished[reason]++
     this.remove(sequence)
     this.space.release(sequence)
@@ -109,12 +109,13 @@ export class Scheduler<H, S extends Sequence<H>> {
     }
   }
 
-  /** The step of `startStep`, or a stride of `steps`, is over: the sequences that got a token. */
+  /** The step of `startStep`, or a stride, is over: the sequences that got a token. */
   endStep(nowMs: number, steps = 1): S[] {
     const outputs: S[] = []
+    // Before anything ends: what ends in the last step frees no block for those before it.
+    for (const sequence of this.batch) this.advance(sequence, steps - 1)
     for (const sequence of this.batch) {
       if (sequence.state === 'finished') continue
-      if (steps > 1) this.advance(sequence, steps - 1)
       this.space.offload(sequence)
       if (sequence.computed < sequence.length) continue
       this.sample(sequence, nowMs)
@@ -127,14 +128,12 @@ export class Scheduler<H, S extends Sequence<H>> {
   /** When something changes without a step: a load or a lease ends. Null when nothing is pending. */
   wakeMs(): number | null {
     const endMs = Math.min(this.leases.nextEndMs ?? Infinity, this.loads.nextEndMs ?? Infinity)
-    return endMs === Infinity ? null : endMs
+    return endMs < Infinity ? endMs : null
   }
 
   /** Decode legs whose KV has arrived since the last call: their prefill engines can let go. */
   drainLoaded(): readonly S[] {
-    const loaded = this.loaded
-    if (loaded.length > 0) this.loaded = []
-    return loaded
+    return this.loaded.splice(0)
   }
 
   /** A decode engine has read what lease `id` holds. */
@@ -149,7 +148,7 @@ export class Scheduler<H, S extends Sequence<H>> {
     let isBlocked = false
     for (let i = 0; i < this.waiting.length && budget > 0;) {
       const sequence = this.waiting[i]
-      if (sequence === undefined || this.running.length >= this.profile.sequencesMax) return
+      if (!sequence || this.running.length >= this.profile.sequencesMax) return
       const place = this.place(sequence, isBlocked, nowMs)
       const tokens = Math.min(sequence.length - sequence.computed, budget)
       if (place !== 'ready' || !this.space.allocate(sequence, sequence.computed + tokens)) {
@@ -210,8 +209,9 @@ export class Scheduler<H, S extends Sequence<H>> {
     this.batch.push(sequence)
   }
 
-  /** The decode steps of a stride but the last: its bounds have made sure of the space. */
+  /** The steps of a stride but the last: its bounds made sure of the space. */
   private advance(sequence: S, tokens: number): void {
+    if (tokens === 0 || sequence.state === 'finished') return
     sequence.grow(tokens)
     sequence.computed += tokens
     this.counters.generatedTokens += tokens

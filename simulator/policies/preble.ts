@@ -10,6 +10,8 @@ import type { Placement, PolicyWorld } from './policy.ts'
 const WINDOW_MS = 180_000
 /** An endpoint whose window carries this many times the least one's is out of balance: its prefix is replicated. */
 const IMBALANCE = 2
+/** Busy for less than a tenth of the window, no endpoint is overloaded. */
+const CALM_MS = WINDOW_MS / 10
 
 export class PrebleE2 extends PeerPolicy {
   private readonly tree: RoutedPrefixes
@@ -34,7 +36,7 @@ export class PrebleE2 extends PeerPolicy {
     const best = pickHighest(endpoints, (endpoint) => this.hitTokens(request, endpoint), random.next)
     const hit = this.hitTokens(request, best)
     const least = Math.min(...endpoints.map(loadOf))
-    const isBalanced = loadOf(best) <= IMBALANCE * least + this.costMs(request, best)
+    const isBalanced = loadOf(best) <= Math.max(IMBALANCE * least + this.costMs(request, best), CALM_MS)
     if (hit > request.promptTokens - hit && isBalanced) return best
     return pickLowest(endpoints, (endpoint) => loadOf(endpoint) + this.costMs(request, endpoint), random.next)
   }

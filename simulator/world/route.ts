@@ -56,7 +56,7 @@ export class Route implements EngineListener {
     world.startReadings(isOver)
     this.planArrival()
     clock.run(() => isOver() || clock.nowMs > this.options.horizonMs)
-    for (const trip of this.trips.values()) this.end(trip, 'lost')
+    for (const trip of this.trips.values()) this.end(trip, trip.firstMs > 0 ? 'broken' : 'lost')
   }
 
   onFirstToken(sequence: BlockSequence): void {
