@@ -9,9 +9,10 @@ import type { PrefillLaw, TierCost } from '../protocol/report.ts'
 
 /**
  * Weight of the shadow price of KV space. A greedy price without it spreads conversations when queues grow, loses
- * hits, makes more prefill and does not recover; 0.25 to 0.5 costs nothing at low load.
+ * hits, makes more prefill and does not recover. At 0.25 engines of one cluster still fill unevenly after an overload
+ * (`npm run sim -- run b2b-recovery`), at 0.5 conversations move too early near the knee (`mooncake`).
  */
-export const KV_SHADOW_WEIGHT = 0.25
+export const KV_SHADOW_WEIGHT = 0.35
 
 /** KV pressure is capped here: beyond it the factor would only measure noise (at 0.95 it is 5.75). */
 export const KV_PRESSURE_MAX = 0.95

@@ -20,17 +20,17 @@ const RAW: Readonly<Record<string, Input>> = {
   },
   // Prefill and pull are fitted to two published cells each (8,192 and 32,768; 2,048 and 32,768 tokens); the others test them.
   'gpt-oss-120b-h200': {
-    prefill: { fixedMs: 20, msPerToken: 0.026316, msPerTokenPair: 4.296e-7 },
+    prefill: { fixedMs: 20, msPerToken: 0.025706, msPerTokenPair: 5.787e-7 },
     decode: { stepMs: 6, msPerSequence: 0.06, msPerContextToken: 1.1e-5 },
     kvTokens: 900_000,
     cpuKvTokens: 3_600_000,
     kvBytesPerToken: 73_728,
     contextTokensMax: 131_072,
-    transfer: { floorMs: 26.33, bytesPerMs: 17.42e6 },
+    transfer: { floorMs: 20.2, bytesPerMs: 17.42e6 },
   },
   // The same model on one H100 of 80 GB: 15 GB are left for KV beside 63 GB of weights.
   'gpt-oss-120b-h100': {
-    prefill: { fixedMs: 20, msPerToken: 0.026316, msPerTokenPair: 4.296e-7 },
+    prefill: { fixedMs: 20, msPerToken: 0.025706, msPerTokenPair: 5.787e-7 },
     decode: { stepMs: 8, msPerSequence: 0.06, msPerContextToken: 1.6e-5 },
     kvTokens: 200_000,
     cpuKvTokens: 1_600_000,

@@ -1,6 +1,13 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { cheapestReuse, loadMs, prefillMs, shadowFactor, KV_PRESSURE_MAX } from '../../core/cost-model.ts'
+import {
+  cheapestReuse,
+  loadMs,
+  prefillMs,
+  shadowFactor,
+  wholeReuse,
+  KV_PRESSURE_MAX,
+} from '../../core/cost-model.ts'
 import { TIERS, tierByMedium, tierByName, tierByNumber } from '../../core/tiers.ts'
 
 /** Qwen3-32B, TP2 on H100: 30 ms + n / 15.928 ms, attention 2e-6 ms a pair of tokens. */
@@ -77,4 +84,14 @@ test('tiers are found by name, number and medium, each once', () => {
   expect(tierByNumber(0)).toBeNull()
   expect(new Set(TIERS.flatMap((tier) => tier.media)).size).toBe(TIERS.flatMap((tier) => tier.media).length)
   expect(TIERS.every((tier) => tier.number >= 1 && tier.number <= 14)).toBe(true)
+})
+
+test('an engine that loads whatever it holds is priced as it behaves', () => {
+  const part = { tier: 'disk', tokens: 6000, cost: { floorMs: 2, bytesPerMs: 200_000 } }
+  const bytes = 6000 * 262_144
+  const whole = wholeReuse(LAW, 262_144, 6500, [part])
+  expect(whole.loadMs).toBeCloseTo(2 + bytes / 200_000)
+  expect(whole).toMatchObject({ reusedTokens: 6000, tier: 'disk', prefillMs: prefillMs(LAW, 500, 6000) })
+  expect(cheapestReuse(LAW, 262_144, 6500, [part])).toMatchObject({ reusedTokens: 0, tier: null })
+  expect(wholeReuse(LAW, 262_144, 6500, [])).toMatchObject({ reusedTokens: 0, loadMs: 0, tier: null })
 })

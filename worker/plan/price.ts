@@ -8,6 +8,12 @@ import type { TtftTerms } from '../../protocol/receipt.ts'
 import type { ModelOffer } from '../../protocol/report.ts'
 import { believedLoad, matchOf, offerOf, type Candidate } from './candidate.ts'
 
+/**
+ * Weight of the shadow price between clusters. An edge knows one endpoint's pressure of each, and a prompt that moves to
+ * another region loses its prefix: less than inside a cluster, where it balances engines (`npm run sim -- run mooncake`).
+ */
+export const EDGE_SHADOW_WEIGHT = 0.1
+
 /** What English costs under common tokenizers, for prompts of which nothing better is known. */
 export const BYTES_PER_TOKEN_DEFAULT = 4
 
@@ -70,7 +76,8 @@ export function priceCandidate(
       loadMs: reuse?.loadMs ?? 0,
       prefillMs,
       handoffMs: load?.handoffMs ?? 0,
-      shadowMs: prefillMs * (shadowFactor(load?.kvPressure ?? assumptions.kvPressure) - 1),
+      shadowMs:
+        prefillMs * (shadowFactor(load?.kvPressure ?? assumptions.kvPressure, EDGE_SHADOW_WEIGHT) - 1),
     }),
   }
 }

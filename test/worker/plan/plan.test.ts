@@ -45,7 +45,7 @@ describe('the price decides', () => {
     const tight = candidate('near', 5, known('near', { loads: { kvPressure: 0.9 } }))
     const plan = makePlan(input([tight, candidate('far', 100)]))
     expect(order(plan)).toEqual(['far', 'near'])
-    expect(plan.entries[1]?.terms.shadowMs).toBeCloseTo(COLD_MS * 2.25)
+    expect(plan.entries[1]?.terms.shadowMs).toBeCloseTo(COLD_MS * 0.9)
   })
 
   test('a tier slower than recompute is not loaded from', () => {
