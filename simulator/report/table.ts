@@ -5,6 +5,7 @@ import type { ResultFile } from './result-file.ts'
 import { change, ms, percent, plain } from './cells.ts'
 import { publishedTable } from './published-table.ts'
 import { pairsOf, policiesOf, runsOf, variantsOf } from './selection.ts'
+import { stageTables } from './stage-tables.ts'
 import { interval, knee, pairedGain } from './statistics.ts'
 
 /** Variants of a sweep begin with the load: `1.5x` or `12/s`. */
@@ -14,7 +15,7 @@ export function tablesOf(result: ResultFile): Table[] {
   return [
     mainTable(result),
     ...gainTable(result),
-    ...stageTable(result),
+    ...stageTables(result),
     ...groupTable(result, 'windows', 'By time'),
     ...groupTable(result, 'labels', 'By kind of request'),
     splitTable(result),
@@ -102,22 +103,6 @@ function gainTable(result: ResultFile): Table[] {
       note: 'Change with Isotherm, paired by seed; negative times are gains.',
     },
   ]
-}
-
-function stageTable(result: ResultFile): Table[] {
-  const [first] = result.runs
-  if (!first || first.stages.length === 0) return []
-  const names = first.stages.map(({ name }) => name)
-  const rows = pairsOf(result).map(([variant, policy]) => {
-    const runs = runsOf(result, variant, policy)
-    const cells = names.map((_, stage) => {
-      const p90 = interval(runs.map((run) => run.stages[stage]?.metrics.ttftMs.p90 ?? 0)).mean
-      const rate = interval(runs.map((run) => run.stages[stage]?.metrics.outputTokensPerS ?? 0)).mean
-      return `${(p90 / 1000).toFixed(2)} / ${Math.round(rate)}`
-    })
-    return [`${variant} ${policy}`.trim(), ...cells]
-  })
-  return [{ title: 'By stage: TTFT p90 s / output tok/s', head: ['policy', ...names], rows }]
 }
 
 function groupTable(result: ResultFile, kind: 'windows' | 'labels', title: string): Table[] {
