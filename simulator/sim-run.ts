@@ -75,6 +75,7 @@ function runScenario(name: string | undefined, flags: RunFlags): void {
   bar?.start(built.length * policies.length * flags.seeds, 0, { what: '' })
   const runs: RunResult[] = []
   const startMs = performance.now()
+  const startCpu = process.cpuUsage()
   for (const variant of built) {
     for (const known of policies) {
       const policy = known ?? tuneGorgo(variant.scenario, flags.firstSeed, trace)
@@ -98,8 +99,11 @@ function runScenario(name: string | undefined, flags: RunFlags): void {
     runs,
   }
   process.stdout.write(`${consoleTable(result)}\n`)
+  const cpu = process.cpuUsage(startCpu)
+  const cpuSeconds = (cpu.user + cpu.system) / 1e6
   process.stdout.write(
-    `${played} requests in ${seconds.toFixed(1)} s: ${Math.round(played / seconds)} simulated requests a second\n`,
+    `${played} requests in ${seconds.toFixed(1)} s (${cpuSeconds.toFixed(1)} s of processor): ` +
+      `${Math.round(played / seconds)} simulated requests a second, ${Math.round(played / cpuSeconds)} a processor second\n`,
   )
   if (flags.json !== undefined) writeFileSync(flags.json, `${JSON.stringify(result, roundNumbers)}\n`)
 }
