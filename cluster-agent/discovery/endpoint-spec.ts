@@ -32,6 +32,12 @@ export const profileSchema = z.strictObject({
   peerPull: tierCostSchema
     .optional()
     .describe("Pulling a cached prefix out of a peer's CPU tier; without it these engines cannot"),
+  loadsIfCheaper: z
+    .boolean()
+    .optional()
+    .describe(
+      "The engine loads a tier only where that beats computing; vLLM's connectors load whatever they hold",
+    ),
   adapterLoadMs: z
     .number()
     .nonnegative()

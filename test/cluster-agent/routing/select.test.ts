@@ -58,6 +58,16 @@ test('a tier slower than recompute does not attract', () => {
   expect(names([candidate(0, 'both'), dram])).toEqual(['e1', 'e1'])
 })
 
+test('an endpoint that must load from a slow tier is avoided though it is idle, unless its engine would compute', () => {
+  const slow = candidate(0, 'both', { runs: [{ tier: 3, blocks: 375 }] })
+  const busy = candidate(1, 'both', { load: load({ backlogMs: 500 }) })
+  // 8.6 s of load against 0.5 s of queue and 0.5 s of prefill.
+  expect(names([slow, busy])).toEqual(['e1', 'e1'])
+  expect(selectPair([slow], size).ranked[0]!.candidate.loadMs).toBeCloseTo((6000 * 262_144) / 0.2e6)
+  const clever = { ...slow.endpoint, profile: { ...profile, loadsIfCheaper: true } }
+  expect(names([{ ...slow, endpoint: clever }, busy])).toEqual(['e0', 'e0'])
+})
+
 test('prefill endpoints do not decode while others live; the hand-off is part of the price', () => {
   const cold = [candidate(0, 'prefill'), candidate(1, 'decode', { load: load({ decoding: 40 }) })]
   expect(names(cold)).toEqual(['e0', 'e1'])
