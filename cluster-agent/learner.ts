@@ -1,5 +1,5 @@
 /**
- * Learns prompts and answers in the background, one at a time, and enters their markers into the ledger. The queue is bounded in
+ * Learns prompts and answers in the background, a few at a time, and enters their markers into the ledger. The queue is bounded in
  * number and bytes; when more comes than can be learnt, the oldest is dropped.
  */
 import { setImmediate as yieldToRequests, setTimeout as sleep } from 'node:timers/promises'
@@ -10,11 +10,14 @@ import type { FinishedRequest, RequestObserver } from './finished-request.ts'
 import type { GenerateRequest } from './generate-request.ts'
 import { enterInSlices } from './prompt/chain-marks.ts'
 import { InlinePrice } from './prompt/inline-price.ts'
+import { TOGETHER_MAX } from './tokenizer-thread.ts'
 import { Understanding, type PromptToLearn } from './understanding.ts'
 
 export const QUEUE_MAX = 128
 /** Bodies and answers that wait. */
 export const QUEUE_BYTES_MAX = 128 * 1024 * 1024
+/** How long what is to be learnt waits for more. */
+const LINGER_MS = 5
 const PARITY_RETRY_MS = 2000
 /** Files are compared with an engine this often before they are believed without. */
 const PARITY_TRIES_MAX = 300
@@ -27,6 +30,8 @@ export class Learner implements RequestObserver {
   readonly #stopping = new AbortController()
   readonly #queue: PromptToLearn[] = []
   #queuedBytes = 0
+  /** Whether a request waits for what is learnt now. */
+  #isAwaited = false
   #running: Promise<void> | null = null
   #comparing: Promise<void> = Promise.resolve()
   /** Prompts that were entered, dropped from a full queue, that could not be tokenised, and that were learnt before routing. */
@@ -80,6 +85,7 @@ export class Learner implements RequestObserver {
     const worthMs = this.#price.worthMs(unknownBytes, prefillMs, endpoints.length)
     if (worthMs === 0) return null
     this.counts.inline++
+    this.#isAwaited = true
     this.offer(request)
     return this.#waitFor(worthMs)
   }
@@ -89,6 +95,7 @@ export class Learner implements RequestObserver {
     await Promise.race([this.#running, sleep(worthMs, undefined, { signal: waited.signal })]).catch(
       () => undefined,
     )
+    this.#isAwaited = false
     waited.abort()
   }
 
@@ -126,21 +133,24 @@ export class Learner implements RequestObserver {
   }
 
   async #run(): Promise<void> {
-    // A prompt that is answered at once is learnt behind the request, not before it.
-    await yieldToRequests()
-    for (let prompt = this.#queue.shift(); prompt; prompt = this.#queue.shift()) {
-      this.#queuedBytes -= bytesOf(prompt)
-      try {
-        if (prompt.answer || !this.#isKnown(prompt)) await this.#learn(prompt)
-      } catch (error) {
-        this.counts.failed++
-        if (!this.#stopping.signal.aborted)
-          this.#log.warn(
-            { model: prompt.model.model, error: describe(error) },
-            'a prompt could not be learnt',
-          )
-      }
-      await yieldToRequests()
+    while (this.#queue.length > 0) {
+      // What comes meanwhile is learnt together, behind the requests; where one waits for it, at once.
+      if (this.#isAwaited) await yieldToRequests()
+      else await sleep(LINGER_MS, undefined, { signal: this.#stopping.signal }).catch(() => undefined)
+      const together = this.#queue.splice(0, TOGETHER_MAX)
+      for (const prompt of together) this.#queuedBytes -= bytesOf(prompt)
+      await Promise.all(together.map((prompt) => this.#tryToLearn(prompt)))
+    }
+  }
+
+  async #tryToLearn(prompt: PromptToLearn): Promise<void> {
+    if (!prompt.answer && this.#isKnown(prompt)) return
+    try {
+      await this.#learn(prompt)
+    } catch (error) {
+      this.counts.failed++
+      if (!this.#stopping.signal.aborted)
+        this.#log.warn({ model: prompt.model.model, error: describe(error) }, 'a prompt could not be learnt')
     }
   }
 

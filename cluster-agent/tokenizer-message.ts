@@ -8,7 +8,6 @@ export interface TokenizerSetup {
 }
 
 interface Work {
-  readonly id: number
   readonly model: string
   readonly api: PromptApi
   /** The request as JSON. */
@@ -42,6 +41,15 @@ export interface Understood {
   readonly promptBytes: number
 }
 
-export type TokenizerReply =
-  | { readonly id: number; readonly understood: readonly Understood[] }
-  | { readonly id: number; readonly error: string }
+export interface TokenizerBatch {
+  readonly id: number
+  readonly works: readonly TokenizerWork[]
+}
+
+export interface TokenizerReply {
+  readonly id: number
+  /** One for each work, in order. */
+  readonly results: readonly TokenizerResult[]
+}
+
+export type TokenizerResult = { readonly understood: readonly Understood[] } | { readonly error: string }

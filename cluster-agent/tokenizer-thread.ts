@@ -1,27 +1,28 @@
 /**
- * The tokenizer's thread as seen from the requests' thread: one piece of work at a time, each within its bound. A thread that
- * does not answer in time is ended and another started; the work that it was on is given up.
+ * The tokenizer's thread as seen from the requests' thread. What is asked for while it is at work goes to it together: waking a
+ * thread costs more than a short prompt. A thread that does not answer in time is ended and another started; what it was on is
+ * given up.
  */
 import { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { TokenizerReply, TokenizerSetup, TokenizerWork, Understood } from './tokenizer-message.ts'
 
-/** Loading the files is part of the first piece of work. */
+/** Of everything that goes together; loading the files is part of the first. */
 export const WORK_MS_MAX = 15_000
 /** Threads that may be lost in a row before files count as unusable. */
 export const LOSSES_MAX = 3
-
-/** Of each kind of work without the number that the thread knows it by. */
-export type ThreadWork = TokenizerWork extends infer W
-  ? W extends TokenizerWork
-    ? Omit<W, 'id'>
-    : never
-  : never
+/** Work that goes together. */
+export const TOGETHER_MAX = 16
 
 interface Open {
-  readonly id: number
+  readonly work: TokenizerWork
   readonly resolve: (understood: readonly Understood[]) => void
   readonly reject: (error: Error) => void
+}
+
+interface Batch {
+  readonly id: number
+  readonly open: readonly Open[]
   readonly timer: NodeJS.Timeout
 }
 
@@ -30,12 +31,12 @@ export class TokenizerThread {
   readonly #log: Logger
   readonly #workMsMax: number
   readonly #entry: URL
+  readonly #waiting: Open[] = []
   #worker: Worker | null = null
-  #open: Open | null = null
+  #batch: Batch | null = null
   #nextId = 1
   #losses = 0
   #isStopped = false
-  #turn: Promise<unknown> = Promise.resolve()
 
   constructor(
     setup: TokenizerSetup,
@@ -54,50 +55,56 @@ export class TokenizerThread {
     return this.#losses >= LOSSES_MAX
   }
 
-  /** After what was asked for before. Rejects when the work fails, takes too long, or the thread dies. */
-  run(work: ThreadWork): Promise<readonly Understood[]> {
-    const result = this.#turn.then(() => this.#run(work))
-    this.#turn = result.then(
-      () => undefined,
-      () => undefined,
-    )
-    return result
-  }
-
-  #run(work: ThreadWork): Promise<readonly Understood[]> {
-    if (this.#isStopped || this.isLost) return Promise.reject(new Error('the tokenizer has ended'))
-    const id = this.#nextId++
-    const worker = (this.#worker ??= this.#start())
+  /** After what was asked for before. Rejects when the work fails, takes too long, or the thread dies. Callers bound how much. */
+  run(work: TokenizerWork): Promise<readonly Understood[]> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#lose('took too long'), this.#workMsMax)
-      this.#open = { id, resolve, reject, timer }
-      const moved = [
-        work.body.buffer,
-        ...(work.kind === 'answer' ? [work.answer.buffer] : [work.markers.buffer]),
-      ]
-      worker.postMessage({ ...work, id }, [...new Set(moved)])
+      this.#waiting.push({ work, resolve, reject })
+      // What is asked for in this turn goes together.
+      if (this.#waiting.length === 1) queueMicrotask(() => this.#next())
     })
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true
     this.#settle((open) => open.reject(new Error('stopped')))
+    this.#next()
     const worker = this.#worker
     this.#worker = null
     await worker?.terminate()
+  }
+
+  #next(): void {
+    if (this.#isStopped || this.isLost) {
+      for (const { reject } of this.#waiting.splice(0)) reject(new Error('the tokenizer has ended'))
+      return
+    }
+    if (this.#batch || this.#waiting.length === 0) return
+    const open = this.#waiting.splice(0, TOGETHER_MAX)
+    const id = this.#nextId++
+    const timer = setTimeout(() => this.#lose('took too long'), this.#workMsMax)
+    this.#batch = { id, open, timer }
+    const works = open.map(({ work }) => work)
+    const moved = works.flatMap((work) => [
+      work.body.buffer,
+      work.kind === 'answer' ? work.answer.buffer : work.markers.buffer,
+    ])
+    this.#worker ??= this.#start()
+    this.#worker.postMessage({ id, works }, [...new Set(moved)])
   }
 
   #start(): Worker {
     const worker = new Worker(this.#entry, { workerData: this.#setup, name: 'tokenizer' })
     // The process may end while it waits for work.
     worker.unref()
-    worker.on('message', (reply: TokenizerReply) => {
-      if (reply.id !== this.#open?.id) return
+    worker.on('message', ({ id, results }: TokenizerReply) => {
+      if (id !== this.#batch?.id) return
       this.#losses = 0
-      this.#settle((open) => {
-        if ('error' in reply) open.reject(new Error(reply.error))
-        else open.resolve(reply.understood)
+      this.#settle((open, at) => {
+        const result = results[at] ?? { error: 'no result' }
+        if ('error' in result) open.reject(new Error(result.error))
+        else open.resolve(result.understood)
       })
+      this.#next()
     })
     worker.on('error', (error) => {
       if (worker === this.#worker) this.#lose(error.message)
@@ -113,13 +120,14 @@ export class TokenizerThread {
     // Native work may hold the thread for long: nobody waits for its end.
     void worker?.terminate()
     this.#settle((open) => open.reject(new Error(`the tokenizer ${reason}`)))
+    this.#next()
   }
 
-  #settle(end: (open: Open) => void): void {
-    const open = this.#open
-    if (!open) return
-    this.#open = null
-    clearTimeout(open.timer)
-    end(open)
+  #settle(end: (open: Open, at: number) => void): void {
+    const batch = this.#batch
+    if (!batch) return
+    this.#batch = null
+    clearTimeout(batch.timer)
+    for (const [at, open] of batch.open.entries()) end(open, at)
   }
 }

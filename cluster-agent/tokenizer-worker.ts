@@ -1,4 +1,4 @@
-/** The tokenizer's thread: one piece of work at a time, so that the thread that serves requests does none of it. */
+/** The tokenizer's thread: one prompt at a time, so that the thread that serves requests does nothing of it. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { markerCount, prefixMarkers } from '../core/prefix-markers.ts'
 import { PromptWriter } from '../core/prompt-bytes.ts'
@@ -8,7 +8,9 @@ import { answerTurns } from './prompt/answer-turn.ts'
 import { certainUnder } from './prompt/understanding.ts'
 import type {
   AnswerWork,
+  TokenizerBatch,
   TokenizerReply,
+  TokenizerResult,
   TokenizerSetup,
   TokenizerWork,
   Understood,
@@ -73,17 +75,20 @@ async function understand(
 const port = parentPort
 if (!port) throw new Error('this is the entry of a thread')
 let last: Promise<void> = Promise.resolve()
-port.on('message', (job: TokenizerWork) => {
+port.on('message', ({ id, works }: TokenizerBatch) => {
   last = last.then(async () => {
-    let reply: TokenizerReply
-    try {
-      reply = { id: job.id, understood: await work(job) }
-    } catch (error) {
-      reply = { id: job.id, error: error instanceof Error ? error.message : String(error) }
-    }
-    const moved = 'understood' in reply ? reply.understood : []
-    port.postMessage(reply, [
-      ...new Set(moved.flatMap((one) => [one.tokens.buffer, one.markers.buffer, one.certain.buffer])),
-    ])
+    const results: TokenizerResult[] = []
+    for (const one of works) results.push(await resultOf(one))
+    const moved = results.flatMap((result) => ('understood' in result ? result.understood : []))
+    const buffers = moved.flatMap((one) => [one.tokens.buffer, one.markers.buffer, one.certain.buffer])
+    port.postMessage({ id, results } satisfies TokenizerReply, [...new Set(buffers)])
   })
 })
+
+async function resultOf(one: TokenizerWork): Promise<TokenizerResult> {
+  try {
+    return { understood: await work(one) }
+  } catch (error) {
+    return { error: error instanceof Error ? error.message : String(error) }
+  }
+}

@@ -1,6 +1,6 @@
 /**
  * Prompts and answers understood: by the model's own files in the tokenizer's thread, or by an engine where there are none or
- * where the two do not agree. One at a time.
+ * where the two do not agree.
  */
 import type { Logger } from 'pino'
 import { chatForm } from '../core/chat-form.ts'
@@ -22,8 +22,8 @@ import {
   type Parity,
 } from './prompt/parity.ts'
 import { certainUnder } from './prompt/understanding.ts'
-import type { Understood } from './tokenizer-message.ts'
-import { TokenizerThread, type ThreadWork } from './tokenizer-thread.ts'
+import type { TokenizerWork, Understood } from './tokenizer-message.ts'
+import { TokenizerThread } from './tokenizer-thread.ts'
 
 export interface PromptToLearn {
   readonly api: PromptApi
@@ -170,7 +170,7 @@ function sampleOf(model: ModelConfig, api: PromptApi, body: JsonObject): PromptT
 }
 
 /** Everything is copied: the thread takes its buffers for good. */
-function workOf({ api, model, body, markers, answer, prefixKey }: PromptToLearn): ThreadWork {
+function workOf({ api, model, body, markers, answer, prefixKey }: PromptToLearn): TokenizerWork {
   const bytes = body.isClean ? body.bytes : Buffer.from(JSON.stringify(body.json))
   const work = { model: model.model, api, body: new Uint8Array(bytes) }
   return answer
