@@ -1,6 +1,7 @@
 /**
  * What a request costs before it goes out: the body parsed, its canonical bytes and markers, the choice among endpoints. Its
- * prefix is known. In processor time of the thread, as percentiles: a slow one is felt by somebody.
+ * prefix is known. Percentiles, because a slow one is felt by somebody; `noise` is a fixed sum, measured in between, and what the machine
+ * adds to everything.
  */
 import { Cluster } from '../cluster-agent/cluster.ts'
 import { parseAgentConfig } from '../cluster-agent/config.ts'
@@ -53,21 +54,23 @@ async function measure(kilobytes: number, endpoints: number): Promise<Row> {
   const parse: number[] = []
   const mark: number[] = []
   const choose: number[] = []
+  const noise: number[] = []
   for (let i = 0; i < WARM_UP + TIMES; i++) {
     const bytes = bodies[i % bodies.length] ?? Buffer.alloc(0)
-    const start = cpuMs()
+    const start = performance.now()
     const { json } = cleanBody(bytes, parseObject(bytes))
-    const parsed = cpuMs()
+    const parsed = performance.now()
     const markers = markersOf(writer, json)
-    const marked = cpuMs()
+    const marked = performance.now()
     const prompt = { model, promptBytes: bytes.length, markers, outputTokensMax: 100, isSplittable: true }
     const { candidates, size } = cluster.price(prompt, performance.now())
     if (selectPair(candidates, size).ranked.length === 0) throw new Error('no endpoint was chosen')
-    const chosen = cpuMs()
+    const chosen = performance.now()
     if (i >= WARM_UP) {
       parse.push(parsed - start)
       mark.push(marked - parsed)
       choose.push(chosen - marked)
+      noise.push(timeOfFixedSum())
     }
     // Between requests others work, and garbage is collected.
     if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve))
@@ -81,6 +84,8 @@ async function measure(kilobytes: number, endpoints: number): Promise<Row> {
     'markers p99 ms': at(mark, 0.99),
     'choice p50 ms': at(choose, 0.5),
     'choice p99 ms': at(choose, 0.99),
+    'noise p50 ms': at(noise, 0.5),
+    'noise p99 ms': at(noise, 0.99),
   }
 }
 
@@ -123,10 +128,12 @@ function chatBody(bytes: number, seed: number) {
   return { model: 'm', stream: true, messages }
 }
 
-/** Of this thread: what others do on the machine does not count, the collection of garbage does. */
-function cpuMs(): number {
-  const { user, system } = process.threadCpuUsage()
-  return (user + system) / 1000
+/** About as long as the markers of 400 KB. */
+function timeOfFixedSum(): number {
+  const startMs = performance.now()
+  let sum = 0
+  for (let i = 0; i < 500_000; i++) sum = (sum + Math.imul(i, 0x9e3779b1)) | 0
+  return sum === 1 ? 0 : performance.now() - startMs
 }
 
 function at(samples: readonly number[], share: number): number {
