@@ -37,6 +37,7 @@ export interface AnswerReader {
 export class PlainReader implements AnswerReader {
   readonly changesLength: boolean = false
   readonly #isStream: boolean
+  readonly #rewrite: RewriteUsage | null
   #copy: Buffer[] | null
   #copied = 0
   #events = 0
@@ -45,8 +46,10 @@ export class PlainReader implements AnswerReader {
   /** The end of what came, where a usage may have begun. */
   #carry: Buffer | null = null
 
-  constructor(isStream: boolean, keepsCopy: boolean) {
+  /** `rewrite`: what is said of the usage in its place, here and by those who extend this. */
+  constructor(isStream: boolean, keepsCopy: boolean, rewrite: RewriteUsage | null = null) {
     this.#isStream = isStream
+    this.#rewrite = rewrite
     this.#copy = keepsCopy ? [] : null
   }
 
@@ -65,7 +68,8 @@ export class PlainReader implements AnswerReader {
   }
 
   get usage(): Usage | null {
-    return this.#found ? readUsage(firstObject(this.#found)) : null
+    const found = this.#found && firstObject(this.#found)
+    return readUsage(this.#rewrite && isObject(found) ? this.#rewrite(found) : found)
   }
 
   get events(): number {
@@ -93,7 +97,7 @@ export class RewritingReader extends PlainReader {
   readonly #held: Buffer[] = []
 
   constructor(rewrite: RewriteUsage, keepsCopy: boolean) {
-    super(false, keepsCopy)
+    super(false, keepsCopy, rewrite)
     this.#rewrite = rewrite
   }
 
@@ -123,7 +127,7 @@ export class UsageEventReader extends PlainReader {
   #finish: Buffer | null = null
 
   constructor(hides: boolean, rewrite: RewriteUsage | null, keepsCopy: boolean) {
-    super(true, keepsCopy)
+    super(true, keepsCopy, rewrite)
     this.#hides = hides
     this.#rewrite = rewrite
   }

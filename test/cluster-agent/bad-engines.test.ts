@@ -379,3 +379,59 @@ test('with Mooncake both legs go out at once and name one transfer; a prefill th
   expect(paramsOf(q.posts[0]!)).toMatchObject({ transfer_id: second!['transfer_id'], do_remote_decode: true })
   await expect.poll(() => agent.cluster.bookings.count).toBe(0)
 })
+
+test('a prefill engine that dies hands over to another one, with a transfer of its own', async () => {
+  const dead = await rawEngine((socket) => socket.destroy())
+  const p = await rawEngine((socket) => socket.write(json({ ...GOOD, kv_transfer_params: PARAMS })))
+  const d = await good()
+  const { agent, ask, finished } = await agentBefore([
+    { name: 'dead', url: dead.url, role: 'prefill' },
+    { name: 'p', url: p.url, role: 'prefill' },
+    { name: 'd', url: d.url, role: 'decode' },
+  ])
+  expect(await (await ask()).json()).toEqual(GOOD)
+  expect(dead.posts).toHaveLength(1)
+  expect(d.posts.map(paramsOf)).toEqual([PARAMS])
+  expect(agent.cluster.unavailable(0)).not.toBeNull()
+  expect(finished).toMatchObject([{ end: 'complete', prefillEndpoint: 'p', decodeEndpoint: 'd' }])
+})
+
+test('when every prefill engine fails the decode engine computes itself', async () => {
+  const dead = await rawEngine((socket) => socket.destroy())
+  const faulty = await rawEngine((socket) => socket.write(json({}, 500)))
+  const d = await good()
+  const { ask } = await agentBefore([
+    { name: 'dead', url: dead.url, role: 'prefill' },
+    { name: 'faulty', url: faulty.url, role: 'prefill' },
+    { name: 'd', url: d.url, role: 'decode' },
+  ])
+  expect(await (await ask()).json()).toEqual(GOOD)
+  expect(d.posts.map(paramsOf)).toEqual([null])
+})
+
+test('a stream through engines of 0.23 says what the prefill leg had cached, and only to who asked', async () => {
+  const details = { prompt_tokens_details: { cached_tokens: 1 } }
+  const p = await rawEngine((socket) =>
+    socket.write(
+      json({ usage: { prompt_tokens: 3, completion_tokens: 1, ...details }, kv_transfer_params: PARAMS }),
+    ),
+  )
+  const event = (fields: object) => `data: ${JSON.stringify(fields)}\n\n`
+  const last = event({ choices: [{ index: 0, delta: { content: 'x' }, finish_reason: 'stop' }] })
+  const usage = { prompt_tokens: 3, completion_tokens: 2, prompt_tokens_details: { cached_tokens: 3 } }
+  const text = `${last}${event({ choices: [], usage })}data: [DONE]\n\n`
+  const d = await rawEngine((socket) =>
+    socket.write(
+      `HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: ${text.length}\r\n\r\n${text}`,
+    ),
+  )
+  const { ask, finished } = await agentBefore([
+    { name: 'p', url: p.url, role: 'prefill', version: '0.23.0' },
+    { name: 'd', url: d.url, role: 'decode', version: '0.23.0' },
+  ])
+  const asked = await (await ask({ stream: true, stream_options: { include_usage: true } })).text()
+  expect(asked).toBe(`${last}${event({ choices: [], usage: { ...usage, ...details } })}data: [DONE]\n\n`)
+  expect(await (await ask({ stream: true })).text()).toBe(`${last}data: [DONE]\n\n`)
+  const known = { outputTokens: 2, cachedTokens: 1 }
+  expect(finished).toMatchObject([known, known])
+})
