@@ -1,8 +1,9 @@
 /** The agent assembled: what knows, what listens to engines, what answers, what reports. */
-import type { Server } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino, type Logger } from 'pino'
 import { CalibrationStore } from './calibration-store.ts'
+import { Accuracy } from './accuracy.ts'
+import { createAdminServer } from './admin-server.ts'
 import { Cluster } from './cluster.ts'
 import type { AgentConfig } from './config.ts'
 import { Discovery } from './discovery.ts'
@@ -10,17 +11,24 @@ import { EngineClients } from './engine-clients.ts'
 import { EventSources } from './event-sources.ts'
 import type { EventFeed } from './event-feed.ts'
 import { EventListener } from './event-listener.ts'
+import { observerOf, type RequestObserver } from './finished-request.ts'
 import { Generation } from './generate.ts'
 import { Health } from './health.ts'
+import { Inspection } from './inspection.ts'
 import { Learner } from './learner.ts'
 import { LedgerStore } from './ledger-store.ts'
-import { observerOf, type RequestObserver } from './finished-request.ts'
+import { listen } from './listening.ts'
+import { AgentMetrics } from './metrics.ts'
+import { PoolView } from './pool-view.ts'
 import { Reporter } from './reporter.ts'
 import { Roster } from './roster.ts'
 import { createAgentServer } from './server.ts'
+import { Tracing } from './tracing.ts'
 
 export interface RunningAgent {
   readonly url: string
+  /** Of metrics and debug routes, when they have an address of their own. */
+  readonly adminUrl: string | null
   readonly cluster: Cluster
   readonly learner: Learner
   readonly roster: Roster
@@ -50,16 +58,26 @@ export async function startAgent(
   const sources = new EventSources(cluster, log, listener)
   const health = new Health({ cluster, onRestart: (number) => sources.noteRestart(number), log })
   const clients = new EngineClients()
+  const accuracy = new Accuracy(cluster, sources, health, log)
   const reporter = new Reporter(cluster, log)
+  const forgetting = { release: (number: number) => cluster.calibration.release(number) }
+  const roster = new Roster(cluster, [clients, health, sources, accuracy, forgetting], log)
+  const pool = new PoolView({ cluster, health, sources, learner, roster, accuracy })
+  const metrics = new AgentMetrics(pool)
   const generation = new Generation(cluster, clients, health, learner, log, [
     observerOf(reporter),
     learner,
+    accuracy,
+    metrics,
     ...observers,
   ])
-  const server = createAgentServer(cluster, generation, log)
-  await listen(server, config.listen)
-  const forgetting = { release: (number: number) => cluster.calibration.release(number) }
-  const roster = new Roster(cluster, [clients, health, sources, forgetting], log)
+  const inspection = new Inspection({ cluster, pool, metrics })
+  const tracing = await startTracing(config)
+  const server = createAgentServer({ cluster, generation, inspection, tracing, log })
+  const url = await listen(server, config.listen)
+  const admin = config.admin && createAdminServer(inspection, log)
+  const adminUrl = admin && config.admin ? await listen(admin, config.admin) : null
+  roster.start()
   const discovery = new Discovery(config, log)
   await discovery.start((specs) => roster.apply(specs))
   await health.start()
@@ -68,7 +86,8 @@ export async function startAgent(
   learner.start()
   store?.start()
   return {
-    url: urlOf(server),
+    url,
+    adminUrl,
     cluster,
     learner,
     roster,
@@ -85,30 +104,19 @@ export async function startAgent(
       while (cluster.bookings.count > 0 && performance.now() < endMs) await sleep(DRAIN_POLL_MS)
       server.closeAllConnections()
       await closed
+      admin?.closeAllConnections()
+      admin?.close()
       await discovery.stop()
       reporter.stop()
       await learner.stop()
       await store?.stop()
       await costs.stop(cluster.calibration)
       await roster.stop()
-      await Promise.all([health.stop(), clients.close(), sources.stop()])
+      await Promise.all([health.stop(), clients.close(), sources.stop(), tracing.stop()])
     },
   }
 }
 
-function listen(server: Server, { host, port }: AgentConfig['listen']): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(port, host, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
-}
-
-function urlOf(server: Server): string {
-  const address = server.address()
-  if (typeof address !== 'object' || !address) throw new Error('the server has no address')
-  const host = address.address === '0.0.0.0' || address.address === '::' ? '127.0.0.1' : address.address
-  return `http://${host}:${address.port}`
+function startTracing({ tracing, cluster }: AgentConfig): Promise<Tracing> | Tracing {
+  return tracing ? Tracing.toCollector(tracing.otlpUrl, tracing.sampleRatio, cluster) : Tracing.off()
 }

@@ -22,6 +22,7 @@ import type { Endpoint } from './routing/endpoint.ts'
 import { pricePrompt, type ModelKnowledge, type PricedPrompt } from './routing/price-prompt.ts'
 import type { Pair } from './routing/select.ts'
 import { Speculation } from './routing/speculation.ts'
+import { Decisions } from './vitals/decisions.ts'
 
 /** One base model; its adapters share the index. */
 export type ModelState = ModelKnowledge
@@ -47,6 +48,7 @@ export class Cluster {
   readonly bookings = new Bookings()
   readonly adapters = new AdapterSlots()
   readonly calibration: Calibration
+  readonly decisions = new Decisions()
   /** Requests that wait for room. */
   readonly queue: AdmissionQueue
   readonly #models = new Map<string, ModelConfig>()

@@ -22,13 +22,33 @@ const modelSchema = z.strictObject({
 })
 export type ModelConfig = z.infer<typeof modelSchema>
 
+const listenSchema = z.strictObject({
+  host: z.string().default('127.0.0.1').describe('Address to listen on'),
+  port: z.int().min(0).max(65_535).describe('Port to listen on; 0: any free one'),
+})
+
+const tracingSchema = z.strictObject({
+  otlpUrl: z.url({ protocol: /^https?$/ }).describe('Where spans go: http://collector:4318/v1/traces'),
+  sampleRatio: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(1)
+    .describe('Share of requests that begin a trace; those that continue one follow it'),
+})
+
 const fileSchema = z.strictObject({
   cluster: nameSchema.describe('Name of the cluster, as the edge knows it'),
   region: nameSchema.describe('Region that it stands in'),
-  listen: z.strictObject({
+  listen: listenSchema.extend({
     host: z.string().default('0.0.0.0').describe('Address to listen on'),
-    port: z.int().min(0).max(65_535).describe('Port to listen on; 0: any free one'),
   }),
+  admin: listenSchema
+    .optional()
+    .describe('Address of its own for /metrics and /debug; who reaches it may read them without a token'),
+  tracing: tracingSchema
+    .optional()
+    .describe('Spans of requests, by OTLP over HTTP; without it none are made'),
   directories: z
     .array(z.strictObject({ region: nameSchema, url: z.url({ protocol: /^https?$/ }) }))
     .max(64)
@@ -110,6 +130,13 @@ const secretsSchema = z.object({
     .string()
     .min(1)
     .describe('Known to the directories: proves which cluster this is'),
+  ISOTHERM_ADMIN_TOKEN: z
+    .string()
+    .min(16)
+    .optional()
+    .describe(
+      'Bearer token for /metrics and /debug on the address for requests; without it they are not there',
+    ),
 })
 
 export interface AgentConfig extends z.infer<typeof fileSchema> {
@@ -118,6 +145,7 @@ export interface AgentConfig extends z.infer<typeof fileSchema> {
     readonly envelopes: readonly string[]
     readonly prefix: string
     readonly clusterToken: string
+    readonly admin: string | null
   }
 }
 
@@ -153,6 +181,7 @@ export function parseAgentConfig(
       ].flat(),
       prefix: secrets.data.ISOTHERM_PREFIX_SECRET,
       clusterToken: secrets.data.ISOTHERM_CLUSTER_TOKEN,
+      admin: secrets.data.ISOTHERM_ADMIN_TOKEN ?? null,
     },
   })
 }

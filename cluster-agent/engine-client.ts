@@ -22,6 +22,8 @@ export interface EngineCall {
   readonly requestId: string
   /** Which of the engine's data-parallel ranks is asked; null: it has one, or chooses itself. */
   readonly rank: number | null
+  /** Trace context for the engine's own spans, or null. */
+  readonly traceparent: string | null
   /** Aborts the call; the engine stops when its connection closes. */
   readonly signal: AbortSignal
   /** How long the engine may stay silent before its first byte. */
@@ -176,6 +178,7 @@ export class EngineClient {
           'content-length': String(call.body.length),
           'x-request-id': call.requestId,
           ...(call.rank === null ? {} : { 'x-data-parallel-rank': String(call.rank) }),
+          ...(call.traceparent === null ? {} : { traceparent: call.traceparent }),
         },
         body: call.body,
       },

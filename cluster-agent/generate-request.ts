@@ -4,6 +4,7 @@ import type { PromptApi } from '../protocol/apis.ts'
 import type { Dialect } from '../protocol/dialect.ts'
 import type { Prompt } from './cluster.ts'
 import type { ClientBody } from './handoff/engine-body.ts'
+import type { RequestTrace } from './tracing.ts'
 
 export interface GenerateRequest {
   readonly api: PromptApi
@@ -18,6 +19,7 @@ export interface GenerateRequest {
   readonly cacheSalt: string
   readonly prefixKey: HashKey
   readonly stream: boolean
+  readonly trace: RequestTrace
   /** When the request came in, on the monotonic clock. */
   readonly startMs: number
   /** Aborts when the client leaves. */

@@ -73,9 +73,9 @@ export class Generation {
       if (outcome.kind === 'aborted' && patience.isOver)
         throw new RouteError('deadline_exceeded', 'The deadline passed before the first token.')
       const end = endOf(outcome)
-      this.#tell(record, end, outcome.kind === 'answered' ? outcome.status : res.statusCode)
+      this.#tell(request, record, end, outcome.kind === 'answered' ? outcome.status : res.statusCode)
     } catch (error) {
-      this.#tell(record, 'failed', error instanceof RouteError ? error.kind.status : 500)
+      this.#tell(request, record, 'failed', error instanceof RouteError ? error.kind.status : 500)
       throw error
     } finally {
       patience.end()
@@ -109,7 +109,9 @@ export class Generation {
     const nowMs = performance.now()
     const { size, candidates } = this.#cluster.price(prompt, nowMs, tries.endpoints)
     const asked = tries.isSplittable ? size : { ...size, isSplittable: false }
-    const [best] = selectPair(candidates, asked).ranked
+    const choice = selectPair(candidates, asked)
+    this.#cluster.decisions.note(request, size, choice, Date.now())
+    const [best] = choice.ranked
     if (!best) return null
     const pair = best.candidate
     const source = tries.isSplittable
@@ -178,9 +180,14 @@ export class Generation {
     return outcome
   }
 
-  #tell(record: RequestRecord, end: Parameters<RequestRecord['finish']>[0], status: number): void {
-    if (this.#observers.length === 0) return
+  #tell(
+    { trace }: GenerateRequest,
+    record: RequestRecord,
+    end: Parameters<RequestRecord['finish']>[0],
+    status: number,
+  ): void {
     const finished = record.finish(end, status)
+    trace.end(finished)
     for (const observer of this.#observers) observer.noteFinished(finished)
   }
 }

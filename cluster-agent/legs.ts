@@ -182,7 +182,16 @@ function callOf(
 ): EngineCall {
   const { head, tail } = engineBody(request.body, fields)
   const body = head ? Buffer.concat([head, Buffer.from(tail)]) : Buffer.from(tail)
-  return { path: request.path, body, requestId: attempt.id, rank: rank ?? null, signal, silenceMs }
+  const { path, trace } = request
+  return {
+    path,
+    body,
+    requestId: attempt.id,
+    rank: rank ?? null,
+    traceparent: trace.traceparent,
+    signal,
+    silenceMs,
+  }
 }
 
 /** How a prefill leg that did not succeed ends the attempt. Its refusal is the engine's answer to the client, on `res`. */

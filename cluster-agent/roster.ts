@@ -31,12 +31,15 @@ export class Roster {
   /** Endpoints that found no free number when they came. */
   refused = 0
 
-  /** Opens what the cluster begins with. */
   constructor(cluster: Cluster, parts: readonly RosterPart[], log: Logger) {
     this.#cluster = cluster
     this.#parts = parts
     this.#log = log
-    for (const endpoint of cluster.endpoints) this.#tell(endpoint)
+  }
+
+  /** Opens what the cluster begins with. */
+  start(): void {
+    for (const endpoint of this.#cluster.endpoints) this.#tell(endpoint)
   }
 
   /** Makes the endpoints those of `wanted`. */

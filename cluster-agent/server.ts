@@ -5,7 +5,7 @@ import type { HashKey } from '../core/half-sip-hash.ts'
 import { markersFromText } from '../core/marker-text.ts'
 import { prefixMarkers } from '../core/prefix-markers.ts'
 import { PromptWriter } from '../core/prompt-bytes.ts'
-import { APIS, dialectOf, type RoutedApi } from '../protocol/apis.ts'
+import { APIS, dialectOf, type PromptApi, type RoutedApi } from '../protocol/apis.ts'
 import { errorBody } from '../protocol/dialect.ts'
 import { ENVELOPE_HEADER, type Envelope } from '../protocol/envelope.ts'
 import { RouteError } from '../protocol/errors.ts'
@@ -17,16 +17,34 @@ import type { Caller } from './generate-request.ts'
 import type { Generation } from './generate.ts'
 import { cleanBody, withFields } from './handoff/engine-body.ts'
 import type { JsonObject } from './handoff/json.ts'
-import { inspect } from './inspection.ts'
+import type { Inspection } from './inspection.ts'
 import { parseObject, readBody } from './request-body.ts'
 import { Scopes } from './scope.ts'
+import type { Tracing } from './tracing.ts'
 
 /** A caller without an edge. */
 const NOBODY: Caller = { tenant: '', attempt: 1, edgeRegion: null, priority: 0, patienceMs: null }
 /** Edges keep connections open between requests. */
 const KEEP_ALIVE_MS = 65_000
 
-export function createAgentServer(cluster: Cluster, generation: Generation, log: Logger): Server {
+/** Names of the operations by the GenAI conventions. */
+const OPERATIONS: Readonly<Record<PromptApi, string>> = {
+  chat: 'chat',
+  completions: 'text_completion',
+  responses: 'chat',
+  messages: 'chat',
+  embeddings: 'embeddings',
+}
+
+export interface ServerParts {
+  readonly cluster: Cluster
+  readonly generation: Generation
+  readonly inspection: Inspection
+  readonly tracing: Tracing
+  readonly log: Logger
+}
+
+export function createAgentServer({ cluster, generation, inspection, tracing, log }: ServerParts): Server {
   const { config } = cluster
   const check = new EnvelopeCheck(config.cluster, config.secrets.envelopes)
   const scopes = new Scopes(config.secrets.prefix)
@@ -52,6 +70,11 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
     res.once('close', () => {
       if (!res.writableFinished) client.abort()
     })
+    const prompt = envelope
+      ? fromEnvelope(envelope, body.json, generates)
+      : fromBody(route, body.json, keys.prefixKey)
+    const stream = generates && body.json['stream'] === true
+    const { traceparent } = req.headers
     await generation.serve(
       {
         api,
@@ -61,13 +84,12 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
         caller: envelope
           ? callerOf(envelope, Date.now())
           : { ...NOBODY, tenant: config.standalone?.tenant ?? '' },
-        prompt: envelope
-          ? fromEnvelope(envelope, body.json, generates)
-          : fromBody(route, body.json, keys.prefixKey),
+        prompt,
         body,
         cacheSalt: keys.cacheSalt,
         prefixKey: keys.prefixKey,
-        stream: generates && body.json['stream'] === true,
+        stream,
+        trace: tracing.begin(OPERATIONS[api], prompt.model.model, stream, String(traceparent ?? '')),
         startMs,
         signal: client.signal,
       },
@@ -119,11 +141,12 @@ export function createAgentServer(cluster: Cluster, generation: Generation, log:
     return model
   }
 
-  function answerLocally(req: IncomingMessage, res: ServerResponse, path: string): void {
-    const answer = inspect(cluster, path)
+  async function answerLocally(req: IncomingMessage, res: ServerResponse, path: string): Promise<void> {
+    const answer = inspection.answer(req.url ?? '/', req.headers.authorization, false)
     if (!answer) throw new RouteError('not_found', `There is no ${path.slice(0, 256)} here.`)
     if (req.method !== 'GET') throw new RouteError('method_not_allowed', `${path} takes GET.`)
-    sendJson(res, answer.status, answer.body)
+    const { status, contentType, body } = await answer
+    res.writeHead(status, { 'content-type': contentType }).end(body)
   }
 
   const server = createServer((req, res) => {

@@ -236,7 +236,7 @@ test('local routes, unknown routes and bad bodies', async () => {
   const get = (path: string) => fetch(`${cluster.agent.url}${path}`)
   expect(await (await get('/healthz')).json()).toEqual({ status: 'ok', endpoints: 1 })
   expect(await (await get('/v1/models')).json()).toMatchObject({ data: [{ id: cluster.model }] })
-  expect((await get('/debug/residency')).status).toBe(200)
+  expect((await get('/debug/residency')).status).toBe(404)
   expect((await get('/nowhere')).status).toBe(404)
   expect((await get('/v1/completions')).status).toBe(405)
   const post = (body: string) => send({}, { body })

@@ -66,6 +66,7 @@ async function start(probes: readonly Probe[]) {
   const log = pino({ level: 'silent' })
   health = new Health({ cluster, onRestart: (number) => restarted.push(number), log, intervalMs: 50 })
   roster = new Roster(cluster, [health], log)
+  roster.start()
   await health.start()
   return { cluster, restarted }
 }

@@ -25,12 +25,15 @@ export interface TestClusterOptions {
   readonly needsEnvelope?: boolean
   /** Prompts are tokenised by an engine instead of by files. */
   readonly withoutFiles?: boolean
+  /** Metrics and debug routes have no token. */
+  readonly withoutAdminToken?: boolean
 }
 
 export const TEST_SECRETS = {
   ISOTHERM_ENVELOPE_SECRET: 'envelope-secret-of-the-tests',
   ISOTHERM_PREFIX_SECRET: 'prefix-secret-of-the-tests',
   ISOTHERM_CLUSTER_TOKEN: 'cluster-token-of-the-tests',
+  ISOTHERM_ADMIN_TOKEN: 'admin-token-of-the-tests',
 }
 const SPEED = 20
 
@@ -64,7 +67,7 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
         ...(options.needsEnvelope ? {} : { standalone: { tenant: 'test', shareScope: 'test' } }),
         ...options.agent,
       },
-      TEST_SECRETS,
+      { ...TEST_SECRETS, ...(options.withoutAdminToken ? { ISOTHERM_ADMIN_TOKEN: undefined } : {}) },
     ),
   )
   return {

@@ -1,0 +1,88 @@
+/**
+ * What was predicted of each endpoint against what its engine reported: cached tokens and the time to the first token.
+ * A window of the last requests says how it is now, sums say how it was.
+ */
+
+/** The last requests of an endpoint that are looked at. */
+export const WINDOW = 64
+
+export interface Observation {
+  /** Tokens that the agent expected to be cached, and that the engine reported; null: it reported none. */
+  readonly matchedTokens: number
+  readonly cachedTokens: number | null
+  readonly predictedTtftMs: number | null
+  readonly ttftMs: number | null
+}
+
+export interface PredictionSummary {
+  /** Requests in all. */
+  readonly requests: number
+  /** Of those in the window: with a report of cached tokens, and where it was as predicted within the tolerance. */
+  readonly reported: number
+  readonly exact: number
+  /** More was predicted than found; less. */
+  readonly over: number
+  readonly under: number
+  /** In the window: predictions above zero, and of those reports of zero. */
+  readonly expected: number
+  readonly expectedFoundNone: number
+  /** In the window: predictions above zero without any report. */
+  readonly expectedUnreported: number
+  /** Predicted less reported tokens, on average. */
+  readonly biasTokens: number
+  /** Median of measured / predicted time to the first token; null without any. */
+  readonly ttftRatio: number | null
+}
+
+interface Judged {
+  readonly errorTokens: number | null
+  readonly wasExpected: boolean
+  readonly foundNone: boolean
+  readonly ttftRatio: number | null
+}
+
+export class Predictions {
+  readonly #window: Judged[] = []
+  #requests = 0
+
+  note({ matchedTokens, cachedTokens, predictedTtftMs, ttftMs }: Observation): void {
+    this.#requests++
+    this.#window.push({
+      errorTokens: cachedTokens === null ? null : matchedTokens - cachedTokens,
+      wasExpected: matchedTokens > 0,
+      foundNone: cachedTokens === 0,
+      ttftRatio: predictedTtftMs && ttftMs !== null ? ttftMs / predictedTtftMs : null,
+    })
+    if (this.#window.length > WINDOW) this.#window.shift()
+  }
+
+  /** Begins a new window: what was observed before is explained. */
+  forget(): void {
+    this.#window.length = 0
+  }
+
+  /** `toleranceTokens`: a prediction that is off by less is exact: engines count whole blocks, and never the last token. */
+  summary(toleranceTokens: number): PredictionSummary {
+    const errors = this.#window.flatMap(({ errorTokens }) => (errorTokens === null ? [] : [errorTokens]))
+    const ratios = this.#window
+      .flatMap(({ ttftRatio }) => (ttftRatio === null ? [] : [ttftRatio]))
+      .toSorted((a, b) => a - b)
+    const expected = this.#window.filter(
+      ({ wasExpected, errorTokens }) => wasExpected && errorTokens !== null,
+    )
+    return {
+      requests: this.#requests,
+      reported: errors.length,
+      exact: errors.filter((error) => Math.abs(error) < toleranceTokens).length,
+      over: errors.filter((error) => error >= toleranceTokens).length,
+      under: errors.filter((error) => error <= -toleranceTokens).length,
+      expected: expected.length,
+      expectedUnreported: this.#window.filter(
+        ({ wasExpected, errorTokens }) => wasExpected && errorTokens === null,
+      ).length,
+      expectedFoundNone: expected.filter(({ foundNone }) => foundNone).length,
+      biasTokens: errors.length === 0 ? 0 : errors.reduce((sum, error) => sum + error, 0) / errors.length,
+      ttftRatio: ratios[Math.floor(ratios.length / 2)] ?? null,
+    }
+  }
+}
