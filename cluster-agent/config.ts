@@ -37,7 +37,7 @@ const tracingSchema = z.strictObject({
     .describe('Share of requests that begin a trace; those that continue one follow it'),
 })
 
-const fileSchema = z.strictObject({
+export const fileSchema = z.strictObject({
   cluster: nameSchema.describe('Name of the cluster, as the edge knows it'),
   region: nameSchema.describe('Region that it stands in'),
   listen: listenSchema.extend({
@@ -118,7 +118,7 @@ const fileSchema = z.strictObject({
     .describe('Largest request body'),
 })
 
-const secretsSchema = z.object({
+export const secretsSchema = z.object({
   ISOTHERM_ENVELOPE_SECRET: z.string().min(16).describe('Shared with the edge: signs envelopes'),
   ISOTHERM_ENVELOPE_SECRET_PREVIOUS: z
     .string()
