@@ -111,6 +111,7 @@ export class Accuracy implements RequestObserver, RosterPart {
     const reading = this.#health.of(number)?.reading ?? null
     const events = this.#sources.of(number)
     const roots = this.#sources.rootsOf(number)
+    const spec = this.#cluster.registry.spec(number)
     return diagnose({
       predictions: predictions.summary(this.#toleranceTokens()),
       hasPrefixCache: reading?.hasPrefixCache ?? null,
@@ -123,7 +124,9 @@ export class Accuracy implements RequestObserver, RosterPart {
       saltedRoots: roots.salted,
       unsaltedRoots: roots.unsalted,
       differsFromGoodPeers: this.#differsFromGoodPeers(number),
-      isOverOnSharedTiers: false,
+      sharesTiers: spec?.peerTier !== undefined || spec?.profile.peerPull !== undefined,
+      sameHashes: roots.sameHashes,
+      otherHashes: roots.otherHashes,
     })
   }
 

@@ -6,21 +6,12 @@ import { findEventAddresses } from './event-addresses.ts'
 import { EventFeed, type FeedOptions } from './event-feed.ts'
 import type { EventListener } from './event-listener.ts'
 import { EventSubscriber } from './event-subscriber.ts'
-import { saltOf } from './events/block-identity.ts'
-import type { EventBatch } from './events/event-batch.ts'
 import type { RosterPart } from './roster.ts'
 import type { Endpoint } from './routing/endpoint.ts'
-
-/** Chains that an engine began, with a cache salt and without, and the block size that it speaks of. */
-export interface RootCounts {
-  salted: number
-  unsalted: number
-  blockTokens: number
-}
+import { ChainRoots, type RootCounts } from './vitals/chain-roots.ts'
 
 interface Source {
   feed: EventFeed
-  readonly roots: RootCounts
   readonly stopping: AbortController
   /** Of an engine that is asked where it publishes. */
   asking: Promise<void>
@@ -31,6 +22,7 @@ export class EventSources implements RosterPart {
   readonly #log: Logger
   readonly #listener: EventListener | null
   readonly #byNumber = new Map<number, Source>()
+  readonly #roots = new ChainRoots()
 
   constructor(cluster: Cluster, log: Logger, listener: EventListener | null = null) {
     this.#cluster = cluster
@@ -48,7 +40,7 @@ export class EventSources implements RosterPart {
   }
 
   rootsOf(number: number): Readonly<RootCounts> {
-    return this.#byNumber.get(number)?.roots ?? { salted: 0, unsalted: 0, blockTokens: 0 }
+    return this.#roots.of(number)
   }
 
   /** Another process is there. Its stream mostly knows already, by the socket. */
@@ -62,13 +54,13 @@ export class EventSources implements RosterPart {
   }
 
   open({ number }: Endpoint, spec: EndpointSpec): void {
-    const roots: RootCounts = { salted: 0, unsalted: 0, blockTokens: 0 }
+    this.#roots.forget(number)
     const options: FeedOptions = {
       name: spec.endpoint,
       replay: spec.replay,
       rank: spec.rank,
       onBatch: (batch) => {
-        countRoots(roots, batch)
+        this.#roots.note(number, batch)
         for (const { index } of this.#cluster.states) index.applyBatch(number, batch)
       },
       onFence: () => this.#cluster.fence(number),
@@ -76,7 +68,7 @@ export class EventSources implements RosterPart {
     }
     const { events } = spec
     const feed = events === undefined ? new EventFeed(options) : new EventSubscriber({ ...options, events })
-    const source: Source = { feed, roots, stopping: new AbortController(), asking: Promise.resolve() }
+    const source: Source = { feed, stopping: new AbortController(), asking: Promise.resolve() }
     this.#byNumber.set(number, source)
     feed.start()
     if (events !== undefined) return
@@ -106,17 +98,5 @@ export class EventSources implements RosterPart {
     const { events, replay } = found
     source.feed = new EventSubscriber({ ...options, events, replay: options.replay ?? replay })
     source.feed.start()
-  }
-}
-
-function countRoots(roots: RootCounts, batch: EventBatch): void {
-  for (let i = 0; i < batch.count; i++) {
-    const event = batch.event(i)
-    // Placeholders of offload tiers name neither tokens nor a size.
-    if (event.kind !== 'stored' || event.blockTokens === 0) continue
-    roots.blockTokens = event.blockTokens
-    if (event.hasParent) continue
-    if (saltOf(event) === null) roots.unsalted++
-    else roots.salted++
   }
 }

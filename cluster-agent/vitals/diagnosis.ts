@@ -36,8 +36,11 @@ export interface Evidence {
   readonly unsaltedRoots: number
   /** Whether other endpoints of another version have good predictions. */
   readonly differsFromGoodPeers: boolean
-  /** Prompt tokens that farther tiers held by prediction and that were not found: shared tiers are found by hash. */
-  readonly isOverOnSharedTiers: boolean
+  /** Whether engines share tiers, which are found by hash: only then it matters that hashes are the same everywhere. */
+  readonly sharesTiers: boolean
+  /** Chains that its peers began as well, under the same hash and under another. */
+  readonly sameHashes: number
+  readonly otherHashes: number
 }
 
 /** Requests in the window before anything is said. */
@@ -57,14 +60,19 @@ export function diagnose(evidence: Evidence): Diagnosis | null {
   if (engineBlockTokens !== null && eventBlockTokens > 0 && engineBlockTokens !== eventBlockTokens)
     return 'block-size'
   if (evidence.unsaltedRoots >= OBSERVED_MIN && evidence.unsaltedRoots > evidence.saltedRoots) return 'salt'
+  if (
+    evidence.sharesTiers &&
+    evidence.otherHashes >= OBSERVED_MIN &&
+    evidence.otherHashes > evidence.sameHashes
+  )
+    return 'hash-seed'
   if (predictions.reported < OBSERVED_MIN) return null
   const drifts = (wrong: number) => wrong >= DRIFT_SHARE * predictions.reported
   if (drifts(predictions.over)) {
     const foundNothing =
       predictions.expected >= OBSERVED_MIN && predictions.expectedFoundNone === predictions.expected
     if (foundNothing && evidence.engineHits === 0) return 'prefix-caching-off'
-    if (evidence.differsFromGoodPeers) return 'version'
-    return evidence.isOverOnSharedTiers ? 'hash-seed' : 'stale-residency'
+    return evidence.differsFromGoodPeers ? 'version' : 'stale-residency'
   }
   if (drifts(predictions.under)) {
     if (evidence.eventGaps > 0 || !evidence.isEventStreamLive) return 'missing-events'

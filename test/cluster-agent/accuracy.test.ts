@@ -36,7 +36,7 @@ function rig() {
   const lines: string[] = []
   const sources = {
     of: () => ({ state: 'live', counts: { messages: 10, gaps: 0 } }),
-    rootsOf: () => ({ salted: 10, unsalted: 0, blockTokens: 16 }),
+    rootsOf: () => ({ salted: 10, unsalted: 0, blockTokens: 16, sameHashes: 0, otherHashes: 0 }),
     resync: (number: number) => resynced.push(number),
   } as unknown as EventSources
   const health = { of: () => null, noteSuccess: (number: number) => well.push(number) } as unknown as Health

@@ -28,7 +28,9 @@ const sound: Evidence = {
   saltedRoots: 20,
   unsaltedRoots: 0,
   differsFromGoodPeers: false,
-  isOverOnSharedTiers: false,
+  sharesTiers: true,
+  sameHashes: 20,
+  otherHashes: 0,
 }
 
 test.for<[Diagnosis | null, Partial<Evidence>]>([
@@ -43,7 +45,8 @@ test.for<[Diagnosis | null, Partial<Evidence>]>([
   ['block-size', { engineBlockTokens: 32 }],
   ['salt', { saltedRoots: 0, unsaltedRoots: 20 }],
   ['version', { predictions: predictions(320, 0), differsFromGoodPeers: true }],
-  ['hash-seed', { predictions: predictions(320, 0), isOverOnSharedTiers: true }],
+  ['hash-seed', { sameHashes: 0, otherHashes: 20 }],
+  [null, { sameHashes: 0, otherHashes: 20, sharesTiers: false }],
   ['stale-residency', { predictions: predictions(320, 160) }],
   ['missing-events', { predictions: predictions(0, 320), eventGaps: 3 }],
   ['missing-events', { predictions: predictions(0, 320) }],
