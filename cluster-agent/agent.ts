@@ -69,6 +69,7 @@ export async function startAgent(
     learner,
     accuracy,
     metrics,
+    { noteFinished: (request) => log.debug({ request }, 'request ended') },
     ...observers,
   ])
   const inspection = new Inspection({ cluster, pool, metrics })

@@ -46,6 +46,10 @@ export const fileSchema = z.strictObject({
   admin: listenSchema
     .optional()
     .describe('Address of its own for /metrics and /debug; who reaches it may read them without a token'),
+  logLevel: z
+    .enum(['error', 'warn', 'info', 'debug'])
+    .default('info')
+    .describe('What is logged, as lines of JSON on standard error; debug has a line for each request'),
   tracing: tracingSchema
     .optional()
     .describe('Spans of requests, by OTLP over HTTP; without it none are made'),

@@ -11,7 +11,9 @@ const log = pino({ name: 'cluster-agent' }, destination(2))
 
 try {
   if (values.config === undefined) throw new ConfigError('--config FILE is needed')
-  const agent = await startAgent(await readAgentConfig(values.config, process.env), log)
+  const config = await readAgentConfig(values.config, process.env)
+  log.level = config.logLevel
+  const agent = await startAgent(config, log)
   let isStopping = false
   const stop = async () => {
     if (isStopping) return
