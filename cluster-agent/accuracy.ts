@@ -14,6 +14,8 @@ import { Predictions, type PredictionSummary } from './vitals/predictions.ts'
 
 /** An endpoint is replayed for this at most so often: if it does not help, it is not the cure. */
 const HEAL_INTERVAL_MS = 60_000
+/** Requests of an endpoint between two judgements: they look at the whole window. */
+const JUDGED_EVERY = 8
 const BLOCK_TOKENS_USUAL = 16
 
 interface EndpointRecord {
@@ -21,6 +23,8 @@ interface EndpointRecord {
   readonly predictions: Predictions
   diagnosis: Diagnosis | null
   healedMs: number
+  /** Requests since it was judged last. */
+  unjudged: number
 }
 
 export interface AccuracyState {
@@ -50,6 +54,7 @@ export class Accuracy implements RequestObserver, RosterPart {
       predictions: new Predictions(),
       diagnosis: null,
       healedMs: Number.NEGATIVE_INFINITY,
+      unjudged: 0,
     })
     this.#numbers.set(name, number)
   }
@@ -73,6 +78,8 @@ export class Accuracy implements RequestObserver, RosterPart {
     const record = number === undefined ? undefined : this.#records.get(number)
     if (number === undefined || !record) return
     record.predictions.note({ matchedTokens, cachedTokens, predictedTtftMs, ttftMs })
+    if (++record.unjudged < JUDGED_EVERY) return
+    record.unjudged = 0
     this.#judge(number, record)
   }
 
@@ -123,7 +130,7 @@ export class Accuracy implements RequestObserver, RosterPart {
       isEventStreamLive: events?.state === 'live',
       saltedRoots: roots.salted,
       unsaltedRoots: roots.unsalted,
-      differsFromGoodPeers: this.#differsFromGoodPeers(number),
+      differsFromGoodPeers: () => this.#differsFromGoodPeers(number),
       sharesTiers: spec?.peerTier !== undefined || spec?.profile.peerPull !== undefined,
       sameHashes: roots.sameHashes,
       otherHashes: roots.otherHashes,

@@ -35,7 +35,7 @@ export interface Evidence {
   readonly saltedRoots: number
   readonly unsaltedRoots: number
   /** Whether other endpoints of another version have good predictions. */
-  readonly differsFromGoodPeers: boolean
+  readonly differsFromGoodPeers: () => boolean
   /** Whether engines share tiers, which are found by hash: only then it matters that hashes are the same everywhere. */
   readonly sharesTiers: boolean
   /** Chains that its peers began as well, under the same hash and under another. */
@@ -72,11 +72,11 @@ export function diagnose(evidence: Evidence): Diagnosis | null {
     const foundNothing =
       predictions.expected >= OBSERVED_MIN && predictions.expectedFoundNone === predictions.expected
     if (foundNothing && evidence.engineHits === 0) return 'prefix-caching-off'
-    return evidence.differsFromGoodPeers ? 'version' : 'stale-residency'
+    return evidence.differsFromGoodPeers() ? 'version' : 'stale-residency'
   }
   if (drifts(predictions.under)) {
     if (evidence.eventGaps > 0 || !evidence.isEventStreamLive) return 'missing-events'
-    return evidence.differsFromGoodPeers ? 'version' : 'missing-events'
+    return evidence.differsFromGoodPeers() ? 'version' : 'missing-events'
   }
   return null
 }
