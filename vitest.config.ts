@@ -8,6 +8,20 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     projects: [
+      // Real engines, only when `npm run test:vllm` names where they are installed.
+      ...(process.env['ISOTHERM_VLLM']
+        ? [
+            {
+              test: {
+                name: 'vllm',
+                include: ['test/vllm/**/*.test.ts'],
+                fileParallelism: false,
+                testTimeout: 1_500_000,
+                hookTimeout: 900_000,
+              },
+            },
+          ]
+        : []),
       {
         test: {
           name: 'pure',
