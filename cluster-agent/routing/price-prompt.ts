@@ -79,19 +79,30 @@ export function pricePrompt(
   const candidates = cluster.endpoints.map((endpoint, at): Candidate => {
     const { number } = endpoint
     const bytes = guesses.get(number) ?? 0
-    // A prompt that is learnt says exactly how many tokens those bytes are.
-    const guessed = bytes <= knownBytes ? Math.min(tokens, ratio.tokens(bytes)) : ratio.tokens(bytes)
+    const guessed =
+      bytes === 0
+        ? 0
+        : (tokensAt(bytes, markers, knowledge.ledger) ??
+          (bytes <= knownBytes ? Math.min(tokens, ratio.tokens(bytes)) : ratio.tokens(bytes)))
     return {
       endpoint,
       load: cluster.bookings.load(number, nowMs),
       runs: runs[at] ?? [],
-      speculativeTokens: bytes === 0 ? 0 : guessed - (guessed % size.blockTokens),
+      speculativeTokens: guessed - (guessed % size.blockTokens),
       pullableTokens: pullable.get(number) ?? 0,
       ...(adapter === null ? {} : { adapter: cluster.adapters.state(number, adapter, nowMs) }),
       unavailable: tried.has(number) ? 'tried' : cluster.unavailable(number),
     }
   })
   return { size, candidates }
+}
+
+/** Where a marker is learnt it says exactly how many tokens lie before it: an estimate may count a block too many. */
+function tokensAt(bytes: number, markers: Uint32Array, ledger: PrefixLedger): number | null {
+  for (let i = markerCount(markers) - 1; i >= 0; i--)
+    if (markers[i * 3] === bytes)
+      return ledger.find(markers[i * 3 + 1] ?? 0, markers[i * 3 + 2] ?? 0)?.tokens ?? null
+  return null
 }
 
 function knownPrefix(ledger: PrefixLedger, markers: Uint32Array) {
