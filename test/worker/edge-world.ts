@@ -29,6 +29,7 @@ export interface WorldOptions {
   readonly policy?: Partial<Policy>
   /** What the directory answers; by default every cluster is known, idle and cold. */
   readonly lookup?: (request: LookupRequest) => Promise<readonly ClusterKnowledge[]>
+  readonly tenant?: string
   readonly ledger?: DurableObjectNamespace
   readonly policyCopy?: DurableObjectNamespace
   /** What the directory's answers say of versions elsewhere; the operators' API adds to it. */
@@ -176,7 +177,7 @@ export function newWorld(options: WorldOptions = {}): World {
   return { arrivals, lookups, fetch, ask }
 }
 
-function edgeConfig({ config, policy }: WorldOptions): unknown {
+function edgeConfig({ config, policy, tenant = 'demo' }: WorldOptions): unknown {
   return {
     homeRegion: 'us-east',
     regions: [
@@ -199,7 +200,7 @@ function edgeConfig({ config, policy }: WorldOptions): unknown {
     })),
     tenants: [
       {
-        tenant: 'demo',
+        tenant,
         apiKeySha256: [createHash('sha256').update(KEY).digest('hex')],
         policy: { regions: ['us-east', 'eu-central', 'ap-northeast'], ...policy },
       },

@@ -96,12 +96,14 @@ export class TenantLimits {
     }
     this.#refusal = null
     this.#lease = { ...answer.lease, expiresMs: askedMs + answer.lease.lifeMs }
-    this.#running.clear()
   }
 
   /** The answer is over: its place is free. */
   end(requestId: string): void {
-    if (!this.#running.delete(requestId)) this.#tell(this.#ended, requestId)
+    if (this.#refusal?.limit === 'concurrency') this.#refusal = null
+    this.#running.delete(requestId)
+    // Told even under a living lease, which may end before the outcome comes.
+    this.#tell(this.#ended, requestId)
   }
 
   /** No cluster took it: nothing is owed. */
@@ -117,6 +119,8 @@ export class TenantLimits {
       this.#want = isUsedUp ? Math.min(WANT_MAX, this.#want * 2) : Math.max(1, this.#want >> 1)
       this.#returned.push(this.#lease.lease)
       this.#lease = null
+      // Its requests count by themselves from here on, until they are told to have ended.
+      this.#running.clear()
     }
     return {
       terms,
