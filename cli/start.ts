@@ -67,6 +67,8 @@ Isotherm is ready: ${LOCAL_REGIONS.map(({ region }) => region).join(', ')}; two 
     -H 'authorization: Bearer ${apiKey}' -H 'content-type: application/json' \\
     -d '{"model":"${LOCAL_MODEL}","stream":true,"max_tokens":32,"messages":[{"role":"user","content":"Where is my cache warm?"}]}'
 
+  curl -H 'authorization: Bearer ${apiKey}' ${baseUrl}/usage     # what it used and cost; ${baseUrl}/receipts/ID says why
+
   npx isotherm replay --base-url ${baseUrl} --api-key ${apiKey} --minutes 1
 
 Ctrl-C ends everything.

@@ -5,7 +5,7 @@
 import { z } from 'zod'
 import { CLUSTERS_MAX, nameSchema } from './ids.ts'
 import { shardLayoutSchema } from './shard-layout.ts'
-import { policySchema } from './policy.ts'
+import { policySchema, priceSchema } from './policy.ts'
 
 export { policySchema, type Policy } from './policy.ts'
 
@@ -29,6 +29,9 @@ export const clusterConfigSchema = z.strictObject({
     .regex(/^[A-Z][A-Z0-9_]{0,63}$/)
     .optional()
     .describe('Binding that calls go through: an mTLS certificate, a VPC service, another Worker'),
+  price: priceSchema
+    .optional()
+    .describe('What tokens cost there, for policies whose objective is money; default: nothing'),
 })
 export type ClusterConfig = z.infer<typeof clusterConfigSchema>
 

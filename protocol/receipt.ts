@@ -47,7 +47,7 @@ export interface TtftTerms {
   readonly loadMs: number
   readonly prefillMs: number
   readonly handoffMs: number
-  /** What the shadow price of KV space and the value of staying add: priced, but not waited for. */
+  /** What the shadow price of KV space, the value of staying and money add: priced, but not waited for. */
   readonly shadowMs: number
   readonly totalMs: number
 }

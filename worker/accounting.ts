@@ -2,6 +2,7 @@
  * A request in the books: what is set aside for it before it goes out, and the note of how it was routed. What it cost comes
  * from its agent, by another way.
  */
+import type { RoutedApi } from '../protocol/apis.ts'
 import { RouteError } from '../protocol/errors.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import type { ActiveTenant } from '../protocol/tenancy.ts'
@@ -23,8 +24,7 @@ export interface AccountedRequest {
   readonly tenant: ActiveTenant
   readonly admission: Admission
   readonly survey: Survey
-  /** Which API was asked. */
-  readonly api: string
+  readonly api: RoutedApi
   readonly startedMs: number
   /** Headers that the answer carries. */
   readonly headers: Record<string, string>
@@ -79,7 +79,7 @@ export class RequestAccount {
       tenant: tenant.tenant,
       keyId: tenant.keyId,
       policyVersion: tenant.policyVersion,
-      api,
+      api: api.prompt,
       model: admission.model,
       stream: admission.stream,
       edgeRegion: survey.edgeRegion,
@@ -99,12 +99,12 @@ export class RequestAccount {
 
 /** Throws what `reserve` throws: then nothing goes out. */
 export async function admitRequest(request: AccountedRequest): Promise<RequestAccount> {
-  const { edge, requestId, tenant, admission, survey, headers, waitUntil } = request
+  const { edge, requestId, tenant, admission, survey, api, headers, waitUntil } = request
   const size = {
     requestId,
     model: admission.model,
     promptBytes: survey.fingerprint.promptBytes,
-    outputTokensMax: admission.outputTokensMax,
+    outputTokensMax: api.generates ? admission.outputTokensMax : 0,
     answers: answersOf(admission.json),
   }
   try {

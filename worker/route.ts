@@ -41,7 +41,7 @@ export async function routeRequest(context: RouteContext, path: string, request:
   const admission = { ...admitted, pinnedCluster, stream: admitted.stream && api.generates }
   const edgeRegion = edgeRegionOf(edge, request)
   const survey = await surveyRoute(edge, api.prompt, admission, edgeRegion)
-  const account = await admitRequest({ ...context, admission, survey, api: api.prompt, startedMs })
+  const account = await admitRequest({ ...context, admission, survey, api, startedMs })
   const traceparent = request.headers.get('traceparent')
   const shipment: Shipment = {
     api,

@@ -45,6 +45,8 @@ export function rttBetweenMs(a: string, b: string): number {
 
 export const LOCAL_MODEL = 'isotherm-demo'
 export const LOCAL_TENANT = 'demo'
+/** Invented, so that `GET /v1/usage` has something to say: cached tokens at a tenth, answers at four times. */
+const LOCAL_PRICES = { '*': { uncachedUsd: 0.4, cachedUsd: 0.04, outputUsd: 1.6 } }
 
 /** The model that the simulated engines imitate: Qwen3-32B on two H100 each, at `speed` times its pace. */
 export function engineProfile(speed: number) {
@@ -136,6 +138,7 @@ export function edgeConfig(input: {
         apiKeySha256: [input.apiKeySha256],
         policy: {
           regions: LOCAL_REGIONS.map(({ region }) => region),
+          prices: LOCAL_PRICES,
           routingOverride: true,
         },
       },

@@ -6,6 +6,7 @@ import { choose } from '../../core/choose.ts'
 import type { Policy, Routing } from '../../protocol/edge-config.ts'
 import type { PLAN_REASONS } from '../../protocol/receipt.ts'
 import { believedLoad, matchOf, type Candidate } from './candidate.ts'
+import { addMoney } from './money.ts'
 import { assumeFrom, priceCandidate, sumTerms, type PricedCandidate } from './price.ts'
 import { rendezvousRank } from './rendezvous.ts'
 import { rulesOf, type RuleContext } from './rules.ts'
@@ -50,7 +51,7 @@ export function makePlan(input: PlanInput): Plan {
   const assumptions = assumeFrom(input.candidates)
   const priced = new Map(
     input.candidates.map((candidate) => {
-      const bare = priceCandidate(candidate, input.promptBytes, assumptions)
+      const bare = addMoney(priceCandidate(candidate, input.promptBytes, assumptions), policy.objective)
       return [candidate, { bare, entry: addStayValue(bare, home, input.stayMarginMs) }] as const
     }),
   )
