@@ -6,6 +6,8 @@ import { benchCancel } from './cancel.ts'
 import { benchChoice } from './choice.ts'
 import { benchCore } from './core.ts'
 import { benchFuzzEvents } from './fuzz-events.ts'
+import { benchCost } from './cost.ts'
+import { benchDirectory } from './directory.ts'
 import { benchReplay } from './replay.ts'
 
 const program = new Command('bench').description('measure Isotherm')
@@ -21,6 +23,24 @@ program
   .description('one decision inside a cluster of 8, 64 and 256 endpoints, and admission above the knee')
   .option('--json [file]', 'the figures as JSON, to standard output or here')
   .action(benchChoice)
+
+program
+  .command('directory')
+  .description(
+    'the residency map, lookups beside a call that does nothing, a snapshot of a million entries, freshness',
+  )
+  .option('--json [file]', 'write the figures as JSON here')
+  .action(benchDirectory)
+
+program
+  .command('cost')
+  .description("the platform's monthly bill of the control plane, from its price list")
+  .option('--regions <count>', 'regional directories', Number, 3)
+  .option('--clusters <count>', 'clusters, each of which reports to every directory', Number, 8)
+  .option('--requests-per-s <rate>', 'requests a second, all regions together', Number, 100)
+  .option('--shards <count>', 'objects of each directory', Number, 1)
+  .option('--markdown <file>', 'write the page here')
+  .action(benchCost)
 
 program
   .command('replay')

@@ -27,9 +27,11 @@ const durableObjectsSchema = z.array(z.object({ name: z.string(), class_name: z.
 const BUNDLE_MS_MAX = 120_000
 const LISTEN_MS_MAX = 30_000
 
-/** Bundles the Worker into `folder`. */
-export async function bundleEdge(folder: string): Promise<EdgeBundle> {
-  const configPath = join(ROOT, 'wrangler.toml')
+/** Bundles the Worker that `configPath` describes into `folder`; by default the edge. */
+export async function bundleEdge(
+  folder: string,
+  configPath: string = join(ROOT, 'wrangler.toml'),
+): Promise<EdgeBundle> {
   const wrangler = join(ROOT, 'node_modules/wrangler/bin/wrangler.js')
   await mkdir(folder, { recursive: true })
   await promisify(execFile)(

@@ -74,10 +74,10 @@ function authorise(
  */
 function objectName(region: string, tag: string | undefined, shardField: string | undefined): string {
   if (tag === undefined || tag === 's1') return region
-  const shard = Number(shardField ?? '')
+  const shard = /^\d{1,2}$/.test(shardField ?? '') ? Number(shardField) : -1
   const isTag = layoutTagSchema.safeParse(tag).success
   const shards = Number(/^s(\d+)/.exec(tag)?.[1] ?? 0)
-  if (!isTag || !Number.isInteger(shard) || shard < 0 || shard >= shards) {
+  if (!isTag || shard < 0 || shard >= shards) {
     throw new RouteError('invalid_request', 'no such layout or shard')
   }
   return `${region}.${tag}.${shard}`

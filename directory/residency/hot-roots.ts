@@ -4,23 +4,27 @@
  */
 export const ROOTS_KEPT = 64
 const ROOTS_TOLD = 10
+const SAMPLED_EVERY = 7
 
 export class HotRoots {
   readonly #counts = new Map<string, number>()
   #lookups = 0
+  #rooted = 0
 
   get lookups(): number {
     return this.#lookups
   }
 
-  /** One lookup in eight is looked at, so that the hot path hardly sees it. */
+  /** One prompt in seven is looked at, so that the hot path hardly sees it. */
   note(markers: Uint32Array): void {
     this.#lookups++
-    if ((this.#lookups & 7) !== 0 || markers.length < 3) return
+    if (markers.length < 3) return
+    this.#rooted++
+    if (this.#rooted % SAMPLED_EVERY !== 0) return
     const root = hex(markers[2] ?? 0) + hex(markers[1] ?? 0)
     const count = this.#counts.get(root)
-    if (count !== undefined) this.#counts.set(root, count + 8)
-    else if (this.#counts.size < ROOTS_KEPT) this.#counts.set(root, 8)
+    if (count !== undefined) this.#counts.set(root, count + SAMPLED_EVERY)
+    else if (this.#counts.size < ROOTS_KEPT) this.#counts.set(root, SAMPLED_EVERY)
     else this.#replaceLeast(root)
   }
 
@@ -39,7 +43,7 @@ export class HotRoots {
       leastCount = count
     }
     this.#counts.delete(least)
-    this.#counts.set(root, leastCount + 8)
+    this.#counts.set(root, leastCount + SAMPLED_EVERY)
   }
 }
 

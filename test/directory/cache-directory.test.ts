@@ -1,12 +1,14 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { afterEach, expect, test, vi } from 'vitest'
+import { directoryName, layoutTag } from '../../core/shards.ts'
 import type { CacheDirectory } from '../../directory/cache-directory.ts'
 import { SILENCE_MS_MAX } from '../../directory/residency/regional-directory.ts'
 import type { DirectoryRpc } from '../../protocol/lookup.ts'
 import type { DirectoryMessage } from '../../protocol/report.ts'
+import { inJurisdiction } from '../../worker/directory-objects.ts'
 import worker from '../../worker/index.ts'
-import { ask, CHANGES, frame, heartbeat, hello, markersOf, outcome, outcomes } from './fake-agent.ts'
+import { ask, CHANGES, frame, heartbeat, hello, markersOf, MODEL, outcome, outcomes } from './fake-agent.ts'
 
 /** The object on real sockets, dialled through the Worker's ingress. Each test has a region of its own. */
 const CLUSTER = 'us-east-1'
@@ -211,4 +213,84 @@ test('versions only rise, and outlive an eviction', async () => {
   expect(await versions()).toEqual({ policies: 5, keys: 0 })
   expect(await stub.noteVersion('No Name', 1)).toBe(false)
   expect(await stub.noteVersion('policies', 0.5)).toBe(false)
+})
+
+test('agents are told how the directory is divided, and each shard is an object of its own', async () => {
+  const region = `region-${regions++}`
+  const config = JSON.parse(env.ISOTHERM_CONFIG) as { regions: object[] }
+  const layout = { shards: 2, markerBytes: { [MODEL]: 4096 } }
+  const bindings = {
+    ...env,
+    ISOTHERM_CONFIG: JSON.stringify({ ...config, regions: [...config.regions, { region, layout }] }),
+  }
+  const get = (path: string, headers: Record<string, string> = {}) =>
+    worker.fetch(
+      new Request(`https://edge/internal/directory/${region}${path}`, {
+        headers: { authorization: `Bearer token-of-${CLUSTER}`, ...headers },
+      }),
+      bindings,
+    )
+  const told = await get(`/layout?cluster=${CLUSTER}`)
+  expect(await told.json()).toEqual(layout)
+  expect((await get('/layout?cluster=eu-central-1')).status).toBe(403)
+
+  const tag = layoutTag(layout)
+  const upgrade = { upgrade: 'websocket' }
+  const { webSocket } = await get(`?cluster=${CLUSTER}&layout=${tag}&shard=1`, upgrade)
+  const agent = new AgentSocket(webSocket!)
+  open.push(agent)
+  await agent.sync(7)
+  const inspect = async (shard: number) => {
+    const stub = env.DIRECTORY.get(env.DIRECTORY.idFromName(directoryName(region, layout, shard)))
+    return (stub as unknown as DirectoryRpc).inspect()
+  }
+  expect((await inspect(1)).streams).toMatchObject([{ cluster: CLUSTER, entries: 3 }])
+  expect((await inspect(0)).streams).toEqual([])
+  for (const query of [`layout=${tag}&shard=2`, `layout=${tag}`, 'layout=s65&shard=0', 'layout=x&shard=0']) {
+    expect((await get(`?cluster=${CLUSTER}&${query}`, upgrade)).status).toBe(400)
+  }
+})
+
+test('objects of a jurisdiction are a namespace of their own where the platform has them', () => {
+  expect(inJurisdiction(env.DIRECTORY, undefined)).toBe(env.DIRECTORY)
+  expect(inJurisdiction(env.DIRECTORY, 'a-company-rule')).toBe(env.DIRECTORY)
+  const restricted = {} as DurableObjectNamespace
+  const asked: string[] = []
+  const namespace = (answer: () => DurableObjectNamespace) =>
+    ({
+      jurisdiction: (name: string) => {
+        asked.push(name)
+        return answer()
+      },
+    }) as unknown as DurableObjectNamespace
+  expect(
+    inJurisdiction(
+      namespace(() => restricted),
+      'eu',
+    ),
+  ).toBe(restricted)
+  expect(asked).toEqual(['eu'])
+  const failing = (message: string) =>
+    namespace(() => {
+      throw new Error(message)
+    })
+  const local = failing('Jurisdiction restrictions are not implemented in workerd.')
+  expect(inJurisdiction(local, 'eu')).toBe(local)
+  // Nothing else may send data across a border.
+  expect(() => inJurisdiction(failing('internal error'), 'eu')).toThrow('internal error')
+  // What this runtime does with it shows that the words are the right ones.
+  expect(inJurisdiction(env.DIRECTORY, 'eu')).toBe(env.DIRECTORY)
+})
+
+test('an object whose agents are silent needs no alarm to forget them', async () => {
+  const { connect, ask, stub } = newWorld()
+  const agent = await connect()
+  await agent.sync(7)
+  await vi.waitFor(async () => expect(await ask()).toMatchObject([{ state: 'known' }]), WAIT)
+  await runInDurableObject(stub, async (instance, state) => {
+    expect(await state.storage.getAlarm()).toBeNull()
+    expect(state.storage.sql.databaseSize).toBeLessThan(20_000)
+    ;(instance as unknown as CacheDirectory).nowMs = () => Date.now() + SILENCE_MS_MAX + 1000
+  })
+  expect(await stub.models()).toMatchObject({ clusters: [] })
 })

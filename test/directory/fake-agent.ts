@@ -72,6 +72,10 @@ export function outcomes(epoch: number, batch: number, list: readonly Outcome[])
   return JSON.stringify({ type: 'outcomes', v: 2, epoch, batch, outcomes: list })
 }
 
+export function quiesce(epoch: number): string {
+  return JSON.stringify({ type: 'quiesce', v: 2, epoch })
+}
+
 export function frame(
   kind: FrameKind,
   epoch: number,

@@ -1,5 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { RegionalDirectory, SILENCE_MS_MAX } from '../../../directory/residency/regional-directory.ts'
+import {
+  GONE_MS_MAX,
+  RegionalDirectory,
+  SILENCE_MS_MAX,
+} from '../../../directory/residency/regional-directory.ts'
 import type { Effect } from '../../../directory/residency/sending.ts'
 import {
   ask as question,
@@ -13,6 +17,7 @@ import {
   OFFER,
   outcome,
   outcomes,
+  quiesce,
 } from '../fake-agent.ts'
 
 const CLUSTER = 'us-east-1'
@@ -231,4 +236,81 @@ test('outcomes are delivered in every state of the stream, those of another clus
   expect(messagesOf(live.receiveText('a', CLUSTER, forged, 2))).toEqual([
     { type: 'refused', reason: 'wrong-cluster' },
   ])
+})
+
+test('an agent that leaves takes its cluster along, until another says hello', () => {
+  const directory = synced()
+  expect(directory.receiveText('a', CLUSTER, quiesce(99), 1)).toEqual([])
+  expect(ask(directory, 1)).toMatchObject({ state: 'known' })
+  directory.receiveText('a', CLUSTER, quiesce(7), 2)
+  expect(ask(directory, 2)).toEqual({ cluster: CLUSTER, state: 'unknown', hasLeft: true })
+  // What was under way is no reason to ask anybody.
+  expect(directory.receiveFrame('a', CLUSTER, frame('delta', 7, 3, CHANGES), 3)).toEqual([])
+  expect(ask(directory, GONE_MS_MAX)).toMatchObject({ hasLeft: true })
+  expect(ask(directory, GONE_MS_MAX + 3)).toEqual({ cluster: CLUSTER, state: 'unknown' })
+  directory.close('a', CLUSTER)
+  directory.receiveText('b', CLUSTER, hello(CLUSTER, 8), 4)
+  directory.receiveFrame('b', CLUSTER, frame('snapshot-end', 8, 1, CHANGES), 5)
+  expect(ask(directory, 5)).toMatchObject({ state: 'known', matchedBytes: 768 })
+})
+
+test('a flood of deltas is refused, and the cluster forgotten', () => {
+  const directory = synced()
+  const many = Array.from({ length: 16_384 }, (_, i) => ({ lo: i, hi: i, tier: 0 }))
+  let seq = 3
+  let said: unknown[] = []
+  while (said.length === 0 && seq < 1000) {
+    said = say(directory.receiveFrame('a', CLUSTER, frame('delta', 7, seq++, many), 1))
+  }
+  expect(said).toEqual([['a', 'refused', true]])
+  expect(seq).toBeLessThan(150)
+  expect(ask(directory, 1)).toMatchObject({ state: 'unknown' })
+  expect(directory.inspect(1).rejects).toEqual({ flood: 1 })
+})
+
+test('a heartbeat that comes late brings no older load back, and every fifth is answered', () => {
+  const directory = synced()
+  const beat = (number: number, backlogMs: number) =>
+    heartbeat(7, 2, { backlogMs }).replace('"draining"', `"beat":${number},"draining"`)
+  expect(directory.receiveText('a', CLUSTER, beat(2, 20), 1)).toEqual([])
+  directory.receiveText('a', CLUSTER, beat(1, 10), 2)
+  expect(ask(directory, 2)).toMatchObject({ load: { backlogMs: 20 }, loadAgeMs: 1 })
+  expect(messagesOf(directory.receiveText('a', CLUSTER, beat(5, 50), 3))).toEqual([
+    { type: 'heard', epoch: 7, beat: 5 },
+  ])
+})
+
+test('a duplicate makes nothing fresh', () => {
+  const directory = synced()
+  directory.receiveFrame('a', CLUSTER, frame('snapshot-end', 7, 2, CHANGES.slice(2)), 4000)
+  expect(ask(directory, 5000)).toMatchObject({ ageMs: 5000 })
+})
+
+test('several endpoints that hold a prefix are told apart from one', () => {
+  const directory = synced()
+  expect(ask(directory)).not.toHaveProperty('copies')
+  directory.receiveFrame('a', CLUSTER, frame('delta', 7, 3, [{ ...CHANGES[2]!, tier: 8 | 1 }]), 1)
+  expect(ask(directory, 1)).toMatchObject({ tier: 1, copies: 'several' })
+  expect(directory.inspect(1).streams).toMatchObject([{ entries: 3, tiers: { gpu: 3, cpu: 0 } }])
+})
+
+test('isolates hear of each other: bookings, round trips, failures', () => {
+  const directory = synced()
+  const told = {
+    isolate: 2,
+    bookings: [{ cluster: CLUSTER, workMs: 70, markers: MARKERS, agoMs: 0, rttMs: 20 }],
+    sightings: [{ cluster: CLUSTER, successes: 0, failures: 3, rttsMs: [8, 9, 10] }],
+  }
+  directory.lookup(question(MARKERS, told), 1)
+  expect(ask(directory, 2)).toMatchObject({
+    othersBookedMs: [70],
+    othersSpeculativeBytes: 768,
+    rttMs: 9,
+    isFailing: true,
+  })
+  const [own] = directory.lookup(question(MARKERS, { isolate: 2, colo: 'FRA' }), 2)
+  expect(own?.[0]).not.toHaveProperty('othersBookedMs')
+  expect(own?.[0]).not.toHaveProperty('rttMs')
+  directory.receiveText('a', CLUSTER, heartbeat(7, 2), 200)
+  expect(ask(directory, 201)).not.toHaveProperty('othersBookedMs')
 })

@@ -1,0 +1,72 @@
+/**
+ * The Worker of `npm run bench -- directory`: the production directory object beside one that does nothing, and loops that
+ * call both, so that a ratio compares the calls and nothing else. Never deployed.
+ */
+import { DurableObject } from 'cloudflare:workers'
+import type { DirectoryRpc } from '../protocol/lookup.ts'
+import { benchKey, BENCH_MODEL } from './directory-keys.ts'
+
+export { CacheDirectory } from '../directory/cache-directory.ts'
+
+export class NothingObject extends DurableObject {
+  async nothing(): Promise<void> {}
+}
+
+interface Bindings {
+  readonly DIRECTORY: DurableObjectNamespace
+  readonly NOTHING: DurableObjectNamespace
+}
+
+type Directory = DirectoryRpc & Pick<Fetcher, 'fetch'>
+
+const MARKERS = 64
+
+export default {
+  async fetch(request: Request, { DIRECTORY, NOTHING }: Bindings): Promise<Response> {
+    const { pathname, searchParams } = new URL(request.url)
+    const number = (name: string) => Number(searchParams.get(name) ?? 0)
+    const directory = DIRECTORY.get(DIRECTORY.idFromName('bench')) as unknown as Directory
+    if (pathname === '/agent') return directory.fetch(request)
+    if (pathname === '/probe') {
+      const markers = Uint32Array.from([256, number('lo'), number('hi')])
+      const { answers } = await directory.lookup(batchOf(markers))
+      const known = answers
+        .flat()
+        .flatMap((cluster) => (cluster.state === 'known' ? cluster.matchedBytes : []))
+      return Response.json(Math.max(...known))
+    }
+    const nothing = NOTHING.get(NOTHING.idFromName('bench')) as unknown as Pick<NothingObject, 'nothing'>
+    const call =
+      searchParams.get('kind') === 'lookup'
+        ? (i: number) => directory.lookup(batchOf(markersAt(i, number('entries'))))
+        : () => nothing.nothing()
+    const startMs = performance.now()
+    let next = 0
+    await Promise.all(
+      Array.from({ length: number('concurrency') }, async () => {
+        while (next < number('count')) await call(next++)
+      }),
+    )
+    return Response.json(performance.now() - startMs)
+  },
+}
+
+function batchOf(markers: Uint32Array) {
+  return {
+    isolate: 1,
+    colo: 'IAD',
+    questions: [{ model: BENCH_MODEL, markers }],
+    bookings: [],
+    sightings: [],
+  }
+}
+
+/** A prompt whose first half is resident. */
+function markersAt(call: number, entries: number): Uint32Array {
+  const markers = new Uint32Array(MARKERS * 3)
+  for (let i = 0; i < MARKERS; i++) {
+    const [lo, hi] = benchKey(i < MARKERS / 2 ? (call * MARKERS + i * 7919) % entries : entries + call + i)
+    markers.set([(i + 1) * 256, lo, hi], i * 3)
+  }
+  return markers
+}
