@@ -4,6 +4,7 @@
  */
 import { DurableObject } from 'cloudflare:workers'
 import type { DirectoryRpc } from '../protocol/lookup.ts'
+import { DirectoryFacts } from '../worker/memory/directory-facts.ts'
 import { benchKey, BENCH_MODEL } from './directory-keys.ts'
 
 export { CacheDirectory } from '../directory/cache-directory.ts'
@@ -29,8 +30,7 @@ export default {
     if (pathname === '/agent') return directory.fetch(request)
     if (pathname === '/probe') {
       const markers = Uint32Array.from([256, number('lo'), number('hi')])
-      const { answers } = await directory.lookup(batchOf(markers))
-      const known = answers
+      const known = (await ask(directory, markers))
         .flat()
         .flatMap((cluster) => (cluster.state === 'known' ? cluster.matchedBytes : []))
       return Response.json(Math.max(...known))
@@ -38,7 +38,7 @@ export default {
     const nothing = NOTHING.get(NOTHING.idFromName('bench')) as unknown as Pick<NothingObject, 'nothing'>
     const call =
       searchParams.get('kind') === 'lookup'
-        ? (i: number) => directory.lookup(batchOf(markersAt(i, number('entries'))))
+        ? (i: number) => ask(directory, markersAt(i, number('entries')))
         : () => nothing.nothing()
     const startMs = performance.now()
     let next = 0
@@ -51,14 +51,19 @@ export default {
   },
 }
 
-function batchOf(markers: Uint32Array) {
-  return {
+/** As the edge asks: what this isolate was told before need not come again. */
+const facts = new DirectoryFacts()
+
+async function ask(directory: Directory, markers: Uint32Array) {
+  const batch = {
     isolate: 1,
     colo: 'IAD',
     questions: [{ model: BENCH_MODEL, markers }],
     bookings: [],
     sightings: [],
+    known: facts.versions([BENCH_MODEL]),
   }
+  return facts.unpack([BENCH_MODEL], await directory.lookup(batch)) ?? []
 }
 
 /** A prompt whose first half is resident. */

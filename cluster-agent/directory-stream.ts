@@ -1,7 +1,8 @@
 /** The socket of one report stream: does what `report/report-stream.ts` says and tells it what happens. */
 import type { Logger } from 'pino'
 import { WebSocket } from 'undici'
-import { ReportStream, type StreamInput } from './report/report-stream.ts'
+import { ReportStream } from './report/report-stream.ts'
+import type { StreamInput } from './report/stream-input.ts'
 
 export interface DirectoryStreamOptions extends StreamInput {
   /** Names the stream in logs. */

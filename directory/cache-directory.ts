@@ -53,7 +53,8 @@ export class CacheDirectory extends DurableObject<DirectoryBindings> implements 
       return stub as OutcomeSink
     })
     this.#name = state.id.name ?? 'directory'
-    this.#directory = new RegionalDirectory(this.#name)
+    const [word = 0] = crypto.getRandomValues(new Uint32Array(1))
+    this.#directory = new RegionalDirectory(this.#name, undefined, undefined, word >>> 12)
   }
 
   /** Takes the report socket of `?cluster=`, already authorised. */
@@ -101,7 +102,7 @@ export class CacheDirectory extends DurableObject<DirectoryBindings> implements 
     return {
       directory: this.#name,
       versions: this.#versions.all,
-      answers: this.#directory.lookup(boundBatch(batch), this.nowMs()),
+      ...this.#directory.lookupPacked(boundBatch(batch), this.nowMs()),
     }
   }
 

@@ -3,6 +3,7 @@
  * complete snapshot is `unknown`, which is never read as "holds nothing".
  */
 import { CLUSTERS_MAX } from './ids.ts'
+import type { FactVersions, PackedAnswers } from './lookup-packing.ts'
 import type { ModelLoad, ModelOffer } from './report.ts'
 
 export interface LookupRequest {
@@ -81,14 +82,15 @@ export interface LookupBatch {
   readonly questions: readonly LookupRequest[]
   readonly bookings: readonly BookingNote[]
   readonly sightings: readonly Sighting[]
+  /** Facts that the isolate has of the object, so that it need not tell them again. */
+  readonly known: FactVersions
 }
 
-export interface LookupAnswer {
+/** Packed: `unpackAnswers` of lookup-packing.ts gives, for each question in order, what is known of each cluster. */
+export interface LookupAnswer extends PackedAnswers {
   readonly directory: string
   /** Versions of documents elsewhere (policies, say), by the name under which the directory was told of them. */
   readonly versions: Readonly<Record<string, number>>
-  /** For each question, in their order. */
-  readonly answers: readonly (readonly ClusterKnowledge[])[]
 }
 
 /** The most names that have versions. */

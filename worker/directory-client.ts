@@ -58,7 +58,7 @@ async function askInTurn(
   try {
     const answer = await object.open().lookup(packBatch(edge, region, object, flight.questions))
     edge.versions.learn(answer.versions)
-    answers = answer.answers
+    answers = edge.directoryMemory.facts(object.name).unpack(modelsOf(flight.questions), answer)
   } catch {
     edge.counters.count('lookupsFailed')
   } finally {
@@ -84,7 +84,12 @@ function packBatch(
     questions,
     bookings: notes.take(name, rttMs, Date.now()),
     sightings: sightings.take(region, [...clusters.keys()]),
+    known: directoryMemory.facts(name).versions(modelsOf(questions)),
   }
+}
+
+function modelsOf(questions: readonly LookupRequest[]): string[] {
+  return questions.map(({ model }) => model)
 }
 
 /** What the clusters serve, or null when the directory does not say within a second. */

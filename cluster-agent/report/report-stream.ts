@@ -2,33 +2,14 @@
  * The report stream to one object of a regional directory, without its socket and its clock: what happens goes in, what is
  * to be done comes out. `../directory-stream.ts` does it.
  */
-import type { AgentMessage, Heartbeat, Hello } from '../../protocol/report.ts'
+import type { AgentMessage, Heartbeat } from '../../protocol/report.ts'
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST } from '../../protocol/version.ts'
 import { Backoff } from './backoff.ts'
 import { Beats } from './beats.ts'
 import { parseDirectoryMessage } from './directory-message.ts'
 import { EpochFrames, type Change } from './epoch-frames.ts'
-import type { OutcomeQueue } from './outcome-queue.ts'
+import type { Command, StreamInput } from './stream-input.ts'
 import { STREAM_TABLE, type StreamEvent, type StreamState, type StreamTable } from './stream-state.ts'
-
-export type Command =
-  | { readonly kind: 'dial' }
-  | { readonly kind: 'send'; readonly data: string | Uint8Array<ArrayBuffer> }
-  | { readonly kind: 'close' }
-  | { readonly kind: 'log'; readonly level: 'info' | 'warn'; readonly text: string; readonly reason: string }
-
-export interface StreamInput {
-  readonly hello: () => Omit<Hello, 'type' | 'v' | 'epoch'>
-  /** All that is resident, as of the changes pushed so far. */
-  readonly snapshot: () => readonly Change[]
-  /** null: outcomes travel on another stream. */
-  readonly outcomes: OutcomeQueue | null
-  /** In [0, 1): epochs and delays are drawn from it. */
-  readonly random: () => number
-  /** Changes of one snapshot part; by default as many as a lookup may wait for. */
-  readonly partMax?: number
-  readonly table?: StreamTable
-}
 
 /** Silence in which a handshake, a snapshot or a live directory is given up and begun anew on another socket. */
 export const PROGRESS_MS_MAX = 10_000

@@ -12,10 +12,11 @@ const COLO_CHARS_MAX = 64
 
 /** Of a prompt with too many markers the deepest count. */
 export function boundBatch(batch: LookupBatch): LookupBatch {
-  const { isolate, colo, questions, bookings, sightings } = batch
+  const { isolate, colo, questions, bookings, sightings, known } = batch
   const bound = (markers: Uint32Array) => markers.subarray(-3 * MARKERS_MAX)
   return {
     isolate,
+    known,
     colo: colo.slice(0, COLO_CHARS_MAX),
     questions: questions
       .slice(0, QUESTIONS_MAX)

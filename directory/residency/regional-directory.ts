@@ -11,7 +11,9 @@ import type {
 import { type Heartbeat, type Hello, type Outcomes, type Quiesce } from '../../protocol/report.ts'
 import { decodeReportFrame } from '../../protocol/report-frame.ts'
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST } from '../../protocol/version.ts'
+import { packAnswers, type PackedAnswers } from '../../protocol/lookup-packing.ts'
 import { BookedWork } from './booked-work.ts'
+import type { ClusterStream } from './cluster-stream.ts'
 import { ClusterTable, mayTakeOver } from './cluster-table.ts'
 import { FailureWatch } from './failure-watch.ts'
 import { Freshness } from './freshness.ts'
@@ -21,7 +23,7 @@ import { PathTimes } from './path-times.ts'
 import { Rejects } from './rejects.ts'
 import { judgeReport } from './report-cursor.ts'
 import { ResidencyMap } from './residency-map.ts'
-import { parseAgentMessage, type Effect, type Sending } from './sending.ts'
+import { parseAgentMessage, type Effect, type ResyncReason, type Sending } from './sending.ts'
 import { STREAM_TABLE } from './stream-state.ts'
 import { StreamSteps } from './stream-steps.ts'
 
@@ -31,6 +33,9 @@ export const RESIDENCY_SLOTS_MAX = 2 ** 21
 export const SILENCE_MS_MAX = 30_000
 /** For how long a cluster whose agent has left is said to be gone. */
 export const GONE_MS_MAX = 300_000
+
+/** Changes of facts in one life of an object: a heartbeat of 16 clusters every 200 ms for years. */
+const FACTS_A_LIFE = 2 ** 32
 
 /** What decides; a simulation puts faults in their places. */
 export const DIRECTORY_PARTS = {
@@ -49,8 +54,17 @@ export class RegionalDirectory {
   readonly #knowledge: Knowledge
   readonly #rejects = new Rejects()
   readonly #steps: StreamSteps
+  /** Another one after each change of what a cluster offers, how loaded it is, or whether it is known. */
+  #factsVersion: number
 
-  constructor(name: string, slotsMax: number = RESIDENCY_SLOTS_MAX, parts: DirectoryParts = DIRECTORY_PARTS) {
+  /** `life` tells this object's facts from those of its earlier lives: a whole number below 2^20. */
+  constructor(
+    name: string,
+    slotsMax: number = RESIDENCY_SLOTS_MAX,
+    parts: DirectoryParts = DIRECTORY_PARTS,
+    life = 0,
+  ) {
+    this.#factsVersion = life * FACTS_A_LIFE + 1
     this.#name = name
     this.#parts = parts
     this.#knowledge = {
@@ -68,6 +82,7 @@ export class RegionalDirectory {
   /** A control message of the connection, whose token is that of `cluster`. */
   receiveText(connection: string, cluster: string, text: string, nowMs: number): Effect[] {
     this.#expire(nowMs)
+    this.#factsVersion++
     const message = parseAgentMessage(text)
     if (message === null) return [this.#rejects.refuse(connection, 'malformed')]
     if (message.v < PROTOCOL_VERSION_OLDEST || message.v > PROTOCOL_VERSION) {
@@ -90,8 +105,10 @@ export class RegionalDirectory {
     this.#expire(nowMs)
     const stream = this.#knowledge.clusters.carriedBy(connection, cluster)
     if (stream === null) return this.#strangerSpoke(connection, cluster, nowMs)
+    // Deltas change no facts; whatever moves the stream does.
+    if (stream.state !== 'live') this.#factsVersion++
     const decoded = this.#parts.decode(bytes)
-    if (!decoded.ok) return this.#steps.step(stream, 'fault', nowMs, { reason: decoded.reason })
+    if (!decoded.ok) return this.#fault(stream, nowMs, decoded.reason)
     const { frame } = decoded
     // Without a cursor to judge by, the table decides: nothing counts before a hello.
     if (stream.state === 'syncing' || stream.state === 'live') {
@@ -101,6 +118,7 @@ export class RegionalDirectory {
         return this.#steps.step(stream, 'fault', nowMs, { reason: verdict.reason })
       if (frame.kind === 'delta' && !stream.admitChanges(frame.count, nowMs)) {
         const refusal = this.#rejects.refuse(connection, 'flood')
+        this.#factsVersion++
         this.#steps.step(stream, 'silence', nowMs, {})
         return [refusal]
       }
@@ -128,6 +146,13 @@ export class RegionalDirectory {
       roots.note(question.markers)
       return answerLookup(this.#knowledge, question, batch, nowMs)
     })
+  }
+
+  /** The same as it crosses the wire. */
+  lookupPacked(batch: LookupBatch, nowMs: number): PackedAnswers {
+    const answers = this.lookup(batch, nowMs)
+    const models = batch.questions.map(({ model }) => model)
+    return packAnswers(models, answers, this.#factsVersion, batch.known)
   }
 
   models(nowMs: number): DirectoryModels {
@@ -188,11 +213,17 @@ export class RegionalDirectory {
     return [{ kind: 'deliver', connection, batch, outcomes }]
   }
 
+  #fault(stream: ClusterStream, nowMs: number, reason: ResyncReason): Sending[] {
+    this.#factsVersion++
+    return this.#steps.step(stream, 'fault', nowMs, { reason })
+  }
+
   /**
    * A connection that is not the cluster's speaks: one that outlived this object's memory is asked to begin anew, one
    * beside a living incumbent has been superseded.
    */
   #strangerSpoke(connection: string, cluster: string, nowMs: number): Sending[] {
+    this.#factsVersion++
     const { clusters } = this.#knowledge
     const incumbent = clusters.get(cluster)
     if (incumbent && incumbent.connection !== null) return [this.#rejects.refuse(connection, 'superseded')]
@@ -206,6 +237,7 @@ export class RegionalDirectory {
     for (const stream of this.#knowledge.clusters.all) {
       const boundMs = stream.state === 'gone' ? GONE_MS_MAX : SILENCE_MS_MAX
       if (stream.state === 'absent' || nowMs - stream.heardMs <= boundMs) continue
+      this.#factsVersion++
       this.#steps.step(stream, 'silence', nowMs, {})
     }
   }

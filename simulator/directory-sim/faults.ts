@@ -1,5 +1,6 @@
 /** What a world is built from: production code, or production code with a seeded fault (`mutations.ts`). */
-import { ReportStream, type StreamInput } from '../../cluster-agent/report/report-stream.ts'
+import { ReportStream } from '../../cluster-agent/report/report-stream.ts'
+import type { StreamInput } from '../../cluster-agent/report/stream-input.ts'
 import { STREAM_TABLE, type StreamTable } from '../../cluster-agent/report/stream-state.ts'
 import { directoryName, shardOfMarker } from '../../core/shards.ts'
 import { DIRECTORY_PARTS, type DirectoryParts } from '../../directory/residency/regional-directory.ts'

@@ -6,6 +6,7 @@ import type { CacheDirectory } from '../../directory/cache-directory.ts'
 import { SILENCE_MS_MAX } from '../../directory/residency/regional-directory.ts'
 import type { DirectoryRpc } from '../../protocol/lookup.ts'
 import type { DirectoryMessage } from '../../protocol/report.ts'
+import { DirectoryFacts } from '../../worker/memory/directory-facts.ts'
 import { inJurisdiction } from '../../worker/directory-objects.ts'
 import worker from '../../worker/index.ts'
 import { ask, CHANGES, frame, heartbeat, hello, markersOf, MODEL, outcome, outcomes } from './fake-agent.ts'
@@ -97,8 +98,8 @@ function newWorld(): World {
       return agent
     },
     ask: async () => {
-      const { answers } = await stub.lookup(ask(markersOf(CHANGES)))
-      return answers[0]
+      const answer = await stub.lookup(ask(markersOf(CHANGES)))
+      return new DirectoryFacts().unpack([MODEL], answer)?.[0]
     },
   }
 }

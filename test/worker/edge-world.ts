@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { vi } from 'vitest'
 import type { EdgeConfig, Policy } from '../../protocol/edge-config.ts'
 import type { ClusterKnowledge, DirectoryRpc, LookupRequest } from '../../protocol/lookup.ts'
+import { packAnswers } from '../../protocol/lookup-packing.ts'
 import { parseReceipt, type Receipt } from '../../protocol/receipt.ts'
 import worker from '../../worker/index.ts'
 import { MODEL } from '../directory/fake-agent.ts'
@@ -99,11 +100,9 @@ export function newWorld(options: WorldOptions = {}): World {
   const directory: DirectoryRpc = {
     lookup: async ({ questions }) => {
       lookups.push(...questions)
-      return {
-        directory: 'fake',
-        versions: { ...versions },
-        answers: await Promise.all(questions.map(lookup)),
-      }
+      const models = questions.map(({ model }) => model)
+      const answers = await Promise.all(questions.map(lookup))
+      return { directory: 'fake', versions: { ...versions }, ...packAnswers(models, answers, 1, {}) }
     },
     models: async () => ({
       directory: 'fake',

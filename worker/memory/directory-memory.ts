@@ -1,5 +1,6 @@
 /** What this isolate keeps for its talk with directories, beside their answers. */
 import type { ClusterKnowledge, LookupRequest } from '../../protocol/lookup.ts'
+import { DirectoryFacts } from './directory-facts.ts'
 import { BookingNotes } from './booking-notes.ts'
 import { LookupDesk } from './lookup-desk.ts'
 import { Sightings } from './sightings.ts'
@@ -16,6 +17,7 @@ export class DirectoryMemory {
   readonly notes = new BookingNotes()
   readonly sightings = new Sightings()
   readonly #desks = new Map<string, DirectoryDesk>()
+  readonly #facts = new Map<string, DirectoryFacts>()
   readonly #colos = new Map<string, string>()
 
   constructor(isolate: number) {
@@ -30,6 +32,16 @@ export class DirectoryMemory {
     const desk: DirectoryDesk = new LookupDesk()
     this.#desks.set(object, desk)
     return desk
+  }
+
+  /** What the object has told of clusters. */
+  facts(object: string): DirectoryFacts {
+    const known = this.#facts.get(object)
+    if (known) return known
+    if (this.#facts.size >= DESKS_MAX) this.#facts.clear()
+    const facts = new DirectoryFacts()
+    this.#facts.set(object, facts)
+    return facts
   }
 
   /** Where requests of the region come in here; an isolate runs in one place. */

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import type { Change } from '../../../cluster-agent/report/epoch-frames.ts'
 import { OutcomeQueue } from '../../../cluster-agent/report/outcome-queue.ts'
-import { PROGRESS_MS_MAX, ReportStream, type Command } from '../../../cluster-agent/report/report-stream.ts'
+import { PROGRESS_MS_MAX, ReportStream } from '../../../cluster-agent/report/report-stream.ts'
+import type { Command } from '../../../cluster-agent/report/stream-input.ts'
 import { RegionalDirectory } from '../../../directory/residency/regional-directory.ts'
 import type { DirectoryMessage } from '../../../protocol/report.ts'
 
