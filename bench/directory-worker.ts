@@ -4,6 +4,7 @@
  */
 import { DurableObject } from 'cloudflare:workers'
 import type { DirectoryRpc } from '../protocol/lookup.ts'
+import { decodeAnswer, encodeBatch } from '../protocol/lookup-wire.ts'
 import { DirectoryFacts } from '../worker/memory/directory-facts.ts'
 import { benchKey, BENCH_MODEL } from './directory-keys.ts'
 
@@ -35,10 +36,17 @@ export default {
         .flatMap((cluster) => (cluster.state === 'known' ? cluster.matchedBytes : []))
       return Response.json(Math.max(...known))
     }
+    const questions = number('questions')
     const nothing = NOTHING.get(NOTHING.idFromName('bench')) as unknown as Pick<NothingObject, 'nothing'>
     const call =
       searchParams.get('kind') === 'lookup'
-        ? (i: number) => ask(directory, markersAt(i, number('entries')))
+        ? (i: number) =>
+            ask(
+              directory,
+              ...Array.from({ length: questions }, (_, at) =>
+                markersAt(i * questions + at, number('entries')),
+              ),
+            )
         : () => nothing.nothing()
     const startMs = performance.now()
     let next = 0
@@ -54,16 +62,18 @@ export default {
 /** As the edge asks: what this isolate was told before need not come again. */
 const facts = new DirectoryFacts()
 
-async function ask(directory: Directory, markers: Uint32Array) {
+async function ask(directory: Directory, ...prompts: readonly Uint32Array[]) {
+  const models = prompts.map(() => BENCH_MODEL)
   const batch = {
     isolate: 1,
     colo: 'IAD',
-    questions: [{ model: BENCH_MODEL, markers }],
+    questions: prompts.map((markers) => ({ model: BENCH_MODEL, markers })),
     bookings: [],
     sightings: [],
     known: facts.versions([BENCH_MODEL]),
   }
-  return facts.unpack([BENCH_MODEL], await directory.lookup(batch)) ?? []
+  const answer = decodeAnswer(await directory.lookup(encodeBatch(batch)))
+  return (answer && facts.unpack(models, answer)) ?? []
 }
 
 /** A prompt whose first half is resident. */

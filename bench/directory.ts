@@ -29,6 +29,8 @@ const CLUSTERS = 8
 const ROUNDS = 7
 const CALLS = 3000
 const CONCURRENCY = 16
+const SHARED = 8
+const REQUESTS = 1000
 const CHANGES_PER_S = 10_000
 const FRESHNESS_MS = 15_000
 const LIVE_MS_MAX = 60_000
@@ -147,27 +149,61 @@ async function measureSnapshot(origin: string, agents: BenchAgent[]) {
   }
 }
 
-/** Calls a second of both kinds, taking turns. */
+/** Calls and lookups a second, taking turns: in a loop inside a Worker, and as requests that make one call each. */
 async function measureCalls(origin: string) {
-  const perS = { nothing: [] as number[], lookup: [] as number[] }
-  for (let round = 0; round <= ROUNDS; round++) {
-    for (const kind of ['nothing', 'lookup'] as const) {
-      const query = `kind=${kind}&count=${CALLS}&concurrency=${CONCURRENCY}&entries=${ENTRIES}`
-      const ms = Number(await read(`${origin}/calls?${query}`))
-      // The first round only warms up.
-      if (round > 0) perS[kind].push((CALLS / ms) * 1000)
-    }
+  const perS: Record<'nothing' | 'lookup' | 'shared', number[]> = { nothing: [], lookup: [], shared: [] }
+  const requestsPerS: Record<'nothing' | 'lookup', number[]> = { nothing: [], lookup: [] }
+  const loop = async (kind: 'nothing' | 'lookup', questions: number, count: number) => {
+    const query = `kind=${kind}&count=${count}&concurrency=${CONCURRENCY}&entries=${ENTRIES}&questions=${questions}`
+    return Number(await read(`${origin}/calls?${query}`))
   }
-  const ratios = perS.lookup.map((lookup, i) => lookup / (perS.nothing[i] ?? Infinity))
+  for (let round = 0; round <= ROUNDS; round++) {
+    const nothing = (CALLS / (await loop('nothing', 1, CALLS))) * 1000
+    const lookup = (CALLS / (await loop('lookup', 1, CALLS))) * 1000
+    const shared = (CALLS / (await loop('lookup', SHARED, CALLS / SHARED))) * 1000
+    const requests = {
+      nothing: await requestRate(origin, 'nothing'),
+      lookup: await requestRate(origin, 'lookup'),
+    }
+    // The first round only warms up.
+    if (round === 0) continue
+    perS.nothing.push(nothing)
+    perS.lookup.push(lookup)
+    perS.shared.push(shared)
+    requestsPerS.nothing.push(requests.nothing)
+    requestsPerS.lookup.push(requests.lookup)
+  }
+  const ratio = (a: readonly number[], b: readonly number[]) =>
+    round3(median(a.map((value, i) => value / (b[i] ?? Infinity))))
   return {
     markers: MARKERS,
     clusters: CLUSTERS,
-    nothingPerS: Math.round(median(perS.nothing)),
-    lookupsPerS: Math.round(median(perS.lookup)),
-    ratio: round3(median(ratios)),
-    ratioMin: round3(Math.min(...ratios)),
-    ratioMax: round3(Math.max(...ratios)),
+    loop: {
+      nothingPerS: Math.round(median(perS.nothing)),
+      lookupsPerS: Math.round(median(perS.lookup)),
+      ratio: ratio(perS.lookup, perS.nothing),
+      lookupsPerSWhenEightShareACall: Math.round(median(perS.shared)),
+      ratioWhenEightShareACall: ratio(perS.shared, perS.nothing),
+    },
+    oneCallARequest: {
+      nothingPerS: Math.round(median(requestsPerS.nothing)),
+      lookupsPerS: Math.round(median(requestsPerS.lookup)),
+      ratio: ratio(requestsPerS.lookup, requestsPerS.nothing),
+    },
   }
+}
+
+/** Requests a second of which each makes one call, as the edge's do. */
+async function requestRate(origin: string, kind: 'nothing' | 'lookup'): Promise<number> {
+  const url = `${origin}/calls?kind=${kind}&count=1&concurrency=1&entries=${ENTRIES}&questions=1`
+  const startMs = performance.now()
+  let next = 0
+  await Promise.all(
+    Array.from({ length: CONCURRENCY }, async () => {
+      while (next++ < REQUESTS) await read(url)
+    }),
+  )
+  return (REQUESTS / (performance.now() - startMs)) * 1000
 }
 
 /** From a change at the agent to a lookup that sees it, while many more change. */

@@ -4,13 +4,8 @@
  * speaks. Only the Worker can reach it, which has checked the token of a socket's cluster before.
  */
 import { DurableObject } from 'cloudflare:workers'
-import type {
-  DirectoryInspection,
-  DirectoryModels,
-  DirectoryRpc,
-  LookupAnswer,
-  LookupBatch,
-} from '../protocol/lookup.ts'
+import type { DirectoryInspection, DirectoryModels, DirectoryRpc } from '../protocol/lookup.ts'
+import { decodeBatch, encodeAnswer } from '../protocol/lookup-wire.ts'
 import { nameSchema } from '../protocol/ids.ts'
 import type { OutcomeSink } from '../protocol/outcome.ts'
 import { boundBatch } from './residency/bound-batch.ts'
@@ -98,12 +93,14 @@ export class CacheDirectory extends DurableObject<DirectoryBindings> implements 
     this.webSocketClose(socket)
   }
 
-  async lookup(batch: LookupBatch): Promise<LookupAnswer> {
-    return {
+  async lookup(bytes: Uint8Array): Promise<Uint8Array> {
+    const batch = decodeBatch(bytes)
+    if (batch === null) return new Uint8Array()
+    return encodeAnswer({
       directory: this.#name,
       versions: this.#versions.all,
       ...this.#directory.lookupPacked(boundBatch(batch), this.nowMs()),
-    }
+    })
   }
 
   async models(): Promise<DirectoryModels> {

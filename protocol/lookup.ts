@@ -139,7 +139,8 @@ export interface DirectoryModels {
 
 /** The RPC surface of the directory object; the Worker knows no more of it. */
 export interface DirectoryRpc {
-  lookup(batch: LookupBatch): Promise<LookupAnswer>
+  /** A LookupBatch in, a LookupAnswer out, as lookup-wire.ts has them; no bytes when there was no lookup in it. */
+  lookup(batch: Uint8Array): Promise<Uint8Array>
   models(): Promise<DirectoryModels>
   inspect(): Promise<DirectoryInspection>
   /** From now on every answer names `version` under `name`; a version never goes back. False: no name, or no room. */

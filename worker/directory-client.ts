@@ -3,6 +3,7 @@
  * nothing. It never throws: a directory that is slow, restarting or gone costs hits, not answers.
  */
 import type { ClusterKnowledge, DirectoryModels, LookupBatch, LookupRequest } from '../protocol/lookup.ts'
+import { decodeAnswer, encodeBatch } from '../protocol/lookup-wire.ts'
 import type { DirectoryObject } from './directory-objects.ts'
 import type { Edge } from './env.ts'
 import type { Turn } from './memory/lookup-desk.ts'
@@ -56,9 +57,12 @@ async function askInTurn(
   const flight = desk.depart(request, Date.now())
   let answers: readonly Clusters[] | null = null
   try {
-    const answer = await object.open().lookup(packBatch(edge, region, object, flight.questions))
-    edge.versions.learn(answer.versions)
-    answers = edge.directoryMemory.facts(object.name).unpack(modelsOf(flight.questions), answer)
+    const batch = packBatch(edge, region, object, flight.questions)
+    const answer = decodeAnswer(await object.open().lookup(encodeBatch(batch)))
+    if (answer !== null) {
+      edge.versions.learn(answer.versions)
+      answers = edge.directoryMemory.facts(object.name).unpack(modelsOf(flight.questions), answer)
+    }
   } catch {
     edge.counters.count('lookupsFailed')
   } finally {

@@ -4,7 +4,8 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { directoryName, layoutTag } from '../../core/shards.ts'
 import type { CacheDirectory } from '../../directory/cache-directory.ts'
 import { SILENCE_MS_MAX } from '../../directory/residency/regional-directory.ts'
-import type { DirectoryRpc } from '../../protocol/lookup.ts'
+import type { DirectoryRpc, LookupAnswer } from '../../protocol/lookup.ts'
+import { decodeAnswer, encodeBatch } from '../../protocol/lookup-wire.ts'
 import type { DirectoryMessage } from '../../protocol/report.ts'
 import { DirectoryFacts } from '../../worker/memory/directory-facts.ts'
 import { inJurisdiction } from '../../worker/directory-objects.ts'
@@ -68,6 +69,10 @@ interface World {
   ask(): Promise<unknown>
 }
 
+async function lookUp(stub: DirectoryRpc): Promise<LookupAnswer> {
+  return decodeAnswer(await stub.lookup(encodeBatch(ask(markersOf(CHANGES)))))!
+}
+
 const open: AgentSocket[] = []
 afterEach(() => {
   for (const agent of open.splice(0)) agent.close()
@@ -98,7 +103,7 @@ function newWorld(): World {
       return agent
     },
     ask: async () => {
-      const answer = await stub.lookup(ask(markersOf(CHANGES)))
+      const answer = await lookUp(stub)
       return new DirectoryFacts().unpack([MODEL], answer)?.[0]
     },
   }
@@ -204,7 +209,7 @@ test('outcomes are acknowledged when the ledgers have them', async () => {
 
 test('versions only rise, and outlive an eviction', async () => {
   const { stub } = newWorld()
-  const versions = async () => (await stub.lookup(ask(markersOf(CHANGES)))).versions
+  const versions = async () => (await lookUp(stub)).versions
   expect(await versions()).toEqual({})
   await stub.noteVersion('policies', 5)
   await stub.noteVersion('policies', 4)

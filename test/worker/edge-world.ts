@@ -5,6 +5,7 @@ import { createHash } from 'node:crypto'
 import { vi } from 'vitest'
 import type { EdgeConfig, Policy } from '../../protocol/edge-config.ts'
 import type { ClusterKnowledge, DirectoryRpc, LookupRequest } from '../../protocol/lookup.ts'
+import { decodeBatch, encodeAnswer } from '../../protocol/lookup-wire.ts'
 import { packAnswers } from '../../protocol/lookup-packing.ts'
 import { parseReceipt, type Receipt } from '../../protocol/receipt.ts'
 import worker from '../../worker/index.ts'
@@ -98,11 +99,16 @@ export function newWorld(options: WorldOptions = {}): World {
   const lookup = options.lookup ?? knownEverywhere()
   const versions = options.versions ?? {}
   const directory: DirectoryRpc = {
-    lookup: async ({ questions }) => {
+    lookup: async (bytes) => {
+      const { questions } = decodeBatch(bytes)!
       lookups.push(...questions)
       const models = questions.map(({ model }) => model)
       const answers = await Promise.all(questions.map(lookup))
-      return { directory: 'fake', versions: { ...versions }, ...packAnswers(models, answers, 1, {}) }
+      return encodeAnswer({
+        directory: 'fake',
+        versions: { ...versions },
+        ...packAnswers(models, answers, 1, {}),
+      })
     },
     models: async () => ({
       directory: 'fake',
