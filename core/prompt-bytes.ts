@@ -9,6 +9,7 @@
  */
 import type { PromptApi } from '../protocol/apis.ts'
 import { chatForm } from './chat-form.ts'
+import { systemText } from './system-text.ts'
 
 export type { PromptApi } from '../protocol/apis.ts'
 
@@ -127,7 +128,7 @@ export class PromptWriter {
       }
       this.#byte(TAG_ROLE)
       this.#text(message['role'])
-      this.#content(message['content'])
+      this.#content(message['content'], message['role'] === 'system')
       this.#fields(TAG_MESSAGE_FIELD, MESSAGE_FIELDS, message)
       this.#endMessage()
     }
@@ -147,12 +148,14 @@ export class PromptWriter {
     return null
   }
 
-  #content(content: unknown): void {
-    if (typeof content === 'string') return this.#segment(content)
+  #content(content: unknown, isSystem: boolean): void {
     if (content === null || content === undefined) return
     for (const part of Array.isArray(content) ? content : [content]) {
-      if (isObject(part) && part['type'] === 'text' && typeof part['text'] === 'string') {
-        this.#segment(part['text'])
+      const isText = isObject(part) && part['type'] === 'text'
+      const text: unknown = isText ? part['text'] : part
+      if (typeof text === 'string') {
+        const kept = isSystem ? systemText(text) : text
+        if (kept !== null) this.#segment(kept)
       } else {
         this.#byte(TAG_PART)
         this.#text(JSON.stringify(part))

@@ -43,12 +43,15 @@ export class ChatTemplate {
     const shaped = templateMessages(all, this.#format, MARK)
     if (!shaped) return null
     const kwargs = request['chat_template_kwargs']
+    const effort = request['reasoning_effort'] ?? null
     const text = this.#template.render({
       ...this.#specials,
       tools: templateTools(request),
       ...Object.fromEntries(FIELDS.map((name) => [name, request[name] ?? undefined])),
       messages: shaped.messages,
       add_generation_prompt: next === null && request['add_generation_prompt'] !== false,
+      // Who asks for an effort asks for thought, unless the request says otherwise.
+      ...(effort === null ? {} : { enable_thinking: effort !== 'none' }),
       ...(isObject(kwargs) ? kwargs : {}),
     })
     if (!shaped.isCut && next === null) return { text, knownUnits: text.length }

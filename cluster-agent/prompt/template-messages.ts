@@ -1,7 +1,8 @@
 /**
- * Messages and tools in the form in which vLLM hands them to a chat template (`entrypoints/chat_utils.py`): parts joined or
- * listed, arguments of tool calls parsed, fields that it does not know left out.
+ * Messages and tools in the form in which vLLM hands them to a chat template (`renderers/chat_utils.py` of 0.32): parts joined
+ * or listed, arguments of tool calls parsed, fields that it does not know left out.
  */
+import { systemText } from '../../core/system-text.ts'
 import { isObject, type JsonObject } from '../handoff/json.ts'
 
 /** `string`: the template takes content as text. `parts`: it goes through content parts itself. */
@@ -30,7 +31,14 @@ export function templateMessages(
   const out: JsonObject[] = []
   for (const message of messages as readonly unknown[]) {
     if (!isObject(message) || typeof message['role'] !== 'string') return null
-    const content = contentOf(message['content'], format, mark)
+    const { role } = message
+    // Results of tools are text for every template.
+    const content = contentOf(
+      message['content'],
+      role === 'tool' ? 'string' : format,
+      mark,
+      role === 'system',
+    )
     out.push({ ...fieldsOf(message), content: content.value })
     if (content.isCut) return { messages: out, isCut: true }
   }
@@ -38,18 +46,25 @@ export function templateMessages(
 }
 
 /**
- * vLLM validates tools before they reach the template, so fields that a client left out are there as null. They are rendered
- * whatever `tool_choice` says, unless the engine runs with --exclude-tools-when-tool-choice-none.
+ * vLLM validates tools before they reach the template: fields that a client left out are there as null, others are gone. They
+ * are rendered whatever `tool_choice` says, unless the engine runs with --exclude-tools-when-tool-choice-none.
  */
 export function templateTools({ tools }: JsonObject): unknown {
   if (!Array.isArray(tools) || tools.length === 0) return undefined
   return (tools as readonly unknown[]).map((tool) => {
     const known = isObject(tool) ? tool['function'] : null
     if (!isObject(tool) || !isObject(known)) return tool
-    const { type, function: _, ...rest } = tool
-    const { name, description, parameters, ...more } = known
-    const whole = { name, description: description ?? null, parameters: parameters ?? null, ...more }
-    return { type: type ?? 'function', function: whole, ...rest }
+    const { name, description, parameters, strict } = known
+    const deferred = known['defer_loading'] ?? tool['defer_loading'] ?? null
+    const whole = {
+      name,
+      description: description ?? null,
+      parameters: parameters ?? null,
+      ...(strict === undefined || strict === null ? {} : { strict }),
+      ...(deferred === null ? {} : { defer_loading: deferred }),
+    }
+    const own = tool['defer_loading'] ?? null
+    return { type: 'function', function: whole, ...(own === null ? {} : { defer_loading: own }) }
   })
 }
 
@@ -57,6 +72,7 @@ function contentOf(
   content: unknown,
   format: ContentFormat,
   mark: string,
+  isSystem: boolean,
 ): { readonly value: unknown; readonly isCut: boolean } {
   const parts: readonly unknown[] = Array.isArray(content)
     ? content
@@ -69,7 +85,8 @@ function contentOf(
     // Templates of text models get placeholders before the text of their message, so all of it moves.
     if (text === null)
       return { value: shape(format === 'parts' ? [...texts, mark] : [mark], format), isCut: true }
-    texts.push(text)
+    const kept = isSystem ? systemText(text) : text
+    if (kept !== null) texts.push(kept)
   }
   return { value: shape(texts, format), isCut: false }
 }
@@ -90,6 +107,7 @@ function fieldsOf(message: JsonObject): JsonObject {
   const { role, name, tool_calls: calls, tool_call_id: callId } = message
   const fields: Record<string, unknown> = { role }
   if (typeof name === 'string') fields['name'] = name
+  if (role === 'developer') fields['tools'] = message['tools'] ?? null
   if (role === 'tool' && callId !== undefined) fields['tool_call_id'] = callId
   if (role !== 'assistant') return fields
   if (Array.isArray(calls) && calls.length > 0) fields['tool_calls'] = calls.map(parsedCall)
@@ -106,13 +124,16 @@ function fieldsOf(message: JsonObject): JsonObject {
 function parsedCall(call: unknown): unknown {
   const known = isObject(call) ? call['function'] : null
   if (!isObject(call) || !isObject(known)) return call
-  const { arguments: given } = known
-  if (given === undefined || given === null || given === '')
-    return { ...call, function: { ...known, arguments: {} } }
-  if (typeof given !== 'string') return call
+  return { ...call, function: { ...known, arguments: parsedArguments(known['arguments']) } }
+}
+
+/** What is no object becomes an empty one, so that a conversation can go on. */
+function parsedArguments(given: unknown): JsonObject {
+  if (typeof given !== 'string') return isObject(given) ? given : {}
   try {
-    return { ...call, function: { ...known, arguments: JSON.parse(given) as unknown } }
+    const parsed: unknown = JSON.parse(given)
+    return isObject(parsed) ? parsed : {}
   } catch {
-    return call
+    return {}
   }
 }

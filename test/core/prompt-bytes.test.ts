@@ -118,3 +118,19 @@ test('the buffer grows past its first size and is used again', () => {
   expect(write('completions', { prompt: long }).bytes.length).toBeGreaterThan(400_000)
   expect(write('completions', { prompt: 'short' }).messageEnds).toHaveLength(1)
 })
+
+test('a header that engines drop is no part of a system prompt', () => {
+  const of = (cch: number, rest: string) =>
+    write('messages', {
+      system: [
+        { type: 'text', text: `x-anthropic-billing-header: cch=${cch}` },
+        { type: 'text', text: rest },
+      ],
+      messages: [{ role: 'user', content: 'hi' }],
+    }).bytes
+  expect(of(1, 'Be brief.')).toEqual(of(2, 'Be brief.'))
+  expect(of(1, 'Be brief.')).not.toEqual(of(1, 'Be long.'))
+  const chat = (content: string) => write('chat', { messages: [{ role: 'system', content }] }).bytes
+  expect(chat('x-anthropic-billing-header: 1\nBe brief.')).toEqual(chat('Be brief.'))
+  expect(chat('x-anthropic-billing-header: 1')).toEqual(chat('x-anthropic-billing-header: 2'))
+})

@@ -37,7 +37,7 @@ test('arguments of calls become objects, reasoning has both names, unknown field
     content: 'x',
     reasoning: 'hm',
     reasoning_content: 'hm',
-    tool_calls: [call({ a: 1 }), call({}), call('{broken'), call({ b: 2 })],
+    tool_calls: [call({ a: 1 }), call({}), call({}), call({ b: 2 })],
   })
 })
 
@@ -68,11 +68,29 @@ test.each([null, 'x', [null], [{}], [{ role: 1 }]])('%j is no list of messages',
 })
 
 test('tools have every field that the engine gives them, whatever may be called', () => {
-  const tool = { type: 'function', function: { name: 'f', strict: true } }
+  const tool = { type: 'function', function: { name: 'f', strict: true, mine: 1 }, x: 2 }
   expect(templateTools({ tools: [tool] })).toEqual([
     { type: 'function', function: { name: 'f', description: null, parameters: null, strict: true } },
   ])
   expect(templateTools({ tools: [tool], tool_choice: 'none' })).toHaveLength(1)
   expect(templateTools({ tools: [] })).toBeUndefined()
   expect(templateTools({ tools: ['x'] })).toEqual(['x'])
+})
+
+test("Claude Code's billing header is dropped from system texts, as the engine does", () => {
+  const header = 'x-anthropic-billing-header: cch=1'
+  const of = (content: unknown, role = 'system') => shaped({ role, content })?.messages[0]?.['content']
+  expect(
+    of([
+      { type: 'text', text: header },
+      { type: 'text', text: 'Be brief.' },
+    ]),
+  ).toBe('Be brief.')
+  expect(of(`${header}\nBe brief.`)).toBe('Be brief.')
+  expect(of(`${header}\nBe brief.`, 'user')).toBe(`${header}\nBe brief.`)
+})
+
+test('results of tools are text also for templates that go through parts', () => {
+  const message = { role: 'tool', tool_call_id: 'c', content: [{ type: 'text', text: 'a' }] }
+  expect(shaped(message, 'parts')?.messages[0]).toEqual({ role: 'tool', tool_call_id: 'c', content: 'a' })
 })
