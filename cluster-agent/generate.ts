@@ -73,9 +73,9 @@ export class Generation {
       if (outcome.kind === 'aborted' && patience.isOver)
         throw new RouteError('deadline_exceeded', 'The deadline passed before the first token.')
       const end = endOf(outcome)
-      this.#tell(request, record, end, outcome.kind === 'answered' ? outcome.status : res.statusCode)
+      this.#tell(record, end, outcome.kind === 'answered' ? outcome.status : res.statusCode)
     } catch (error) {
-      this.#tell(request, record, 'failed', error instanceof RouteError ? error.kind.status : 500)
+      this.#tell(record, 'failed', error instanceof RouteError ? error.kind.status : 500)
       throw error
     } finally {
       patience.end()
@@ -180,14 +180,8 @@ export class Generation {
     return outcome
   }
 
-  #tell(
-    { trace }: GenerateRequest,
-    record: RequestRecord,
-    end: Parameters<RequestRecord['finish']>[0],
-    status: number,
-  ): void {
+  #tell(record: RequestRecord, end: Parameters<RequestRecord['finish']>[0], status: number): void {
     const finished = record.finish(end, status)
-    trace.end(finished)
     for (const observer of this.#observers) observer.noteFinished(finished)
   }
 }

@@ -39,12 +39,13 @@ export class RequestRecord {
     return this.#reader?.usage ?? null
   }
 
+  /** Once: it ends the request's trace too. */
   finish(end: Outcome['end'], status: number): FinishedRequest {
-    const { requestId, caller, prompt, startMs } = this.#request
+    const { requestId, caller, prompt, startMs, trace } = this.#request
     const pair = this.#pair
     const { usage } = this
     const events = this.#reader?.events ?? 0
-    return {
+    const finished: FinishedRequest = {
       requestId,
       attempt: caller.attempt,
       tenant: caller.tenant,
@@ -65,5 +66,7 @@ export class RequestRecord {
       decodeEndpoint: pair?.decode.endpoint.name ?? null,
       endedMs: Date.now(),
     }
+    trace.end(finished)
+    return finished
   }
 }
