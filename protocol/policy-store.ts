@@ -10,7 +10,8 @@ import type { Policy } from './policy.ts'
 export const KEYS_MAX = 64
 /** Versions of a tenant's policy that are kept beside the live, shadow and previous one. */
 export const VERSIONS_MAX = 50
-export const QUESTIONS_MAX = 64
+/** Keys of one question: an isolate asks a shard once for all that are due. */
+export const QUESTIONS_MAX = 256
 
 /** Digits of a SHA-256 of an API key. */
 export interface KeyQuestion {

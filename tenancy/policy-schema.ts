@@ -5,6 +5,7 @@ export const POLICY_SCHEMA = `
     tenant TEXT PRIMARY KEY, revision INTEGER NOT NULL, created_ms INTEGER NOT NULL,
     live INTEGER, shadow INTEGER, previous INTEGER, next_version INTEGER NOT NULL
   ) WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS ended (tenant TEXT PRIMARY KEY) WITHOUT ROWID;
   CREATE TABLE IF NOT EXISTS keys (
     digest TEXT PRIMARY KEY, tenant TEXT NOT NULL, key_id TEXT NOT NULL, label TEXT NOT NULL,
     created_ms INTEGER NOT NULL, expires_ms INTEGER, revoked_ms INTEGER

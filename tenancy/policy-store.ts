@@ -44,6 +44,9 @@ export class PolicyStore extends DurableObject<object> implements PolicyStoreRpc
 
   async createTenant(edit: Edit, policy: Policy, note: string): Promise<Change<TenantView>> {
     if (this.#tables.tenant(edit.tenant)) return refuse('conflict', 'There is such a tenant.')
+    if (this.#tables.hasEnded(edit.tenant)) {
+      return refuse('conflict', 'There was such a tenant: its usage and receipts are not another’s.')
+    }
     if (this.#tables.tenantCount() >= TENANTS_MAX) return refuse('conflict', 'This shard of tenants is full.')
     this.#tables.insertTenant(edit.tenant, this.nowMs())
     const version = this.#tables.insertPolicy(edit.tenant, policy, edit.actor, note, this.nowMs())

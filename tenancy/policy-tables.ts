@@ -74,7 +74,13 @@ export class PolicyTables {
     )
   }
 
+  /** Whether a tenant of that name has been: its ledger and receipts are not another's. */
+  hasEnded(tenant: string): boolean {
+    return this.#all('SELECT 1 FROM ended WHERE tenant = ?', tenant).length > 0
+  }
+
   deleteTenant(tenant: string): void {
+    this.#run('INSERT OR IGNORE INTO ended (tenant) VALUES (?)', tenant)
     for (const table of ['tenants', 'keys', 'policies', 'tallies']) {
       this.#run(`DELETE FROM ${table} WHERE tenant = ?`, tenant)
     }
@@ -84,13 +90,8 @@ export class PolicyTables {
     tenant: string,
     { live, shadow, previous }: Readonly<Record<'live' | 'shadow' | 'previous', number | null>>,
   ): void {
-    this.#run(
-      'UPDATE tenants SET live = ?, shadow = ?, previous = ? WHERE tenant = ?',
-      live,
-      shadow,
-      previous,
-      tenant,
-    )
+    const update = 'UPDATE tenants SET live = ?, shadow = ?, previous = ? WHERE tenant = ?'
+    this.#run(update, live, shadow, previous, tenant)
   }
 
   findKey(digest: string): KeyRow | null {
@@ -98,8 +99,7 @@ export class PolicyTables {
   }
 
   key(tenant: string, keyId: string): KeyView | null {
-    const row = first(this.#all<KeyRow>(`${KEY} WHERE tenant = ? AND key_id = ?`, tenant, keyId))
-    return row && viewOf(row)
+    return this.keys(tenant).find((view) => view.keyId === keyId) ?? null
   }
 
   keys(tenant: string): KeyView[] {

@@ -103,7 +103,8 @@ export async function admitRequest(request: AccountedRequest): Promise<RequestAc
   const size = {
     requestId,
     model: admission.model,
-    promptBytes: survey.fingerprint.promptBytes,
+    // Counting tokens uses none.
+    promptBytes: api.generates || api.prompt === 'embeddings' ? survey.fingerprint.promptBytes : 0,
     outputTokensMax: api.generates ? admission.outputTokensMax : 0,
     answers: answersOf(admission.json),
   }

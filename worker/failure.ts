@@ -30,6 +30,8 @@ export function failureResponse(
       ...(retryAfterMs === null
         ? {}
         : { 'retry-after': String(Math.max(1, Math.ceil(retryAfterMs / 1000))) }),
+      // OpenAI's clients retry a 429 unless they are told that it does not help.
+      ...(error.code === 'insufficient_quota' ? { 'x-should-retry': 'false' } : {}),
       ...(error.kind.status === 401 ? { 'www-authenticate': 'Bearer' } : {}),
     },
   })

@@ -128,6 +128,7 @@ describe('limits', () => {
       429,
       { code: 'insufficient_quota', type: 'insufficient_quota' },
     ])
+    expect(refused.headers.get('x-should-retry')).toBe('false')
     expect(world.arrivals).toHaveLength(1)
   })
 

@@ -1,5 +1,6 @@
 import { env } from 'cloudflare:workers'
 import { expect, test } from 'vitest'
+import { authenticateOperator } from '../../worker/authenticate.ts'
 import { readEdge, type EdgeBindings } from '../../worker/env.ts'
 
 const config = JSON.parse(env.ISOTHERM_CONFIG) as Record<string, unknown> & {
@@ -13,6 +14,13 @@ test('the bindings of wrangler.toml with the secrets are an edge, parsed once', 
   expect(edge.tenants.size).toBe(1)
   expect(readEdge(env)).toBe(edge)
   expect(readEdge({ ...env })).not.toBe(edge)
+})
+
+test('operators have names, by which the audit log tells them apart', () => {
+  const { operators } = readEdge({ ...env, OPERATOR_TOKENS: '{"ann":"token-of-ann"}' })
+  expect(authenticateOperator(operators, 'Bearer token-of-ann')).toBe('ann')
+  expect(authenticateOperator(operators, `Bearer ${env.ADMIN_TOKEN}`)).toBe('operator')
+  expect(() => authenticateOperator(operators, 'Bearer token-of-an')).toThrow('Incorrect operator token')
 })
 
 test.each([
@@ -38,6 +46,7 @@ test.each([
     /a tenant appears twice/,
   ],
   ['a secret that is none', { ADMIN_TOKEN: 'short' }, /ADMIN_TOKEN/],
+  ['a token of an operator that is none', { OPERATOR_TOKENS: '{"ann":"short"}' }, /OPERATOR_TOKENS/],
   ['a secret that is missing', { PREFIX_SECRET: undefined }, /PREFIX_SECRET/],
 ])('%s is named, its value is not', (_, change, message) => {
   const bindings = { ...env, ...change } as unknown as EdgeBindings

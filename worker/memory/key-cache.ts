@@ -2,7 +2,12 @@
  * What this isolate knows of API keys, by digest, and how far it may believe it. Ages count from the moment of asking, so a
  * revocation works everywhere within KEY_MS_MAX, the age of the copy that was asked, and the time that asking takes.
  */
-import type { KeyAnswer, KeyQuestion, Resolution } from '../../protocol/policy-store.ts'
+import {
+  QUESTIONS_MAX,
+  type KeyAnswer,
+  type KeyQuestion,
+  type Resolution,
+} from '../../protocol/policy-store.ts'
 
 /** Older than this: used, and asked for again beside it. */
 export const KEY_FRESH_MS = 3000
@@ -12,7 +17,6 @@ export const KEY_MS_MAX = 6000
 export const OUTAGE_MS_MAX = 300_000
 /** Keys of one isolate; of more, those that were quiet longest are forgotten. */
 const KEYS_HELD_MAX = 4096
-const QUESTIONS_MAX = 64
 /** Invented keys cost the store a question each: beyond this many a second, keys that are new here wait. */
 const UNKNOWN_PER_SECOND_MAX = 50
 
