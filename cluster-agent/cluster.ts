@@ -207,6 +207,7 @@ export class Cluster {
       contextTokensMax: model.contextTokensMax,
       prefill: first.profile.prefill,
       tiers: Object.fromEntries(Object.entries(first.profile.tiers).filter(([name]) => tierByName(name))),
+      ...(model.adapterOf === undefined ? {} : { adapterOf: model.adapterOf }),
     }))
   }
 
@@ -214,8 +215,9 @@ export class Cluster {
     // Decode endpoints prefill too when that is cheaper, so they count.
     const loads = this.endpoints
       .filter(({ number }) => this.unavailable(number) === null)
-      .map(({ number }) => this.bookings.load(number, nowMs))
+      .map(({ number, profile }) => ({ profile, ...this.bookings.load(number, nowMs) }))
       .toSorted((a, b) => a.backlogMs - b.backlogMs)
+    const [first] = loads
     // What is held here will be booked there: without it edges would see the same few milliseconds above every knee.
     const heldMs = loads.length === 0 ? 0 : this.queue.queuedMs / loads.length
     return [...this.#models.values()].map((model) => ({
@@ -226,6 +228,11 @@ export class Cluster {
       handoffMs: this.#handoffMs,
       endpoints: loads.length,
       bytesPerToken: this.state(model).ratio.bytesPerToken,
+      ...(first && {
+        prefillMsPerToken: first.profile.prefill.msPerToken,
+        itlMs: first.profile.decodeStepMs,
+        kvFreeTokens: Math.max(0, Math.floor(first.profile.kvTokens - first.pinnedTokens)),
+      }),
     }))
   }
 
