@@ -20,7 +20,10 @@ export function extraOf({ extraKeys }: StoredRun, index: number): string | null 
   const keys = extraKeys[index]
   if (!Array.isArray(keys)) return null
   const others = keys.filter((key) => typeof key !== 'string')
-  return others.length === 0
-    ? null
-    : JSON.stringify(others, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
+  return others.length === 0 ? null : textOf(others)
+}
+
+/** Extra keys as text: equal keys have equal texts. */
+export function textOf(keys: readonly unknown[]): string {
+  return JSON.stringify(keys, (_, value: unknown) => (typeof value === 'bigint' ? String(value) : value))
 }

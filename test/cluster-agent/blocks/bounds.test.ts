@@ -4,7 +4,7 @@ import { BlockIndex } from '../../../cluster-agent/blocks/block-index.ts'
 import { BlockTable, NO_BLOCK } from '../../../cluster-agent/blocks/block-table.ts'
 import { EndpointSets } from '../../../cluster-agent/blocks/endpoint-sets.ts'
 import { EngineHashes, NO_ENTRY } from '../../../cluster-agent/blocks/engine-hashes.ts'
-import { ORPHAN_BLOCKS_MAX, OrphanStore } from '../../../cluster-agent/blocks/orphans.ts'
+import { ORPHAN_BLOCKS_MAX, ORPHAN_WEIGHT_MAX, OrphanStore } from '../../../cluster-agent/blocks/orphans.ts'
 import type { StoredEvent } from '../../../cluster-agent/events/kv-event.ts'
 
 const GPU = 1
@@ -110,6 +110,18 @@ test('orphans are bounded by their blocks too', () => {
   expect(orphans.take(10, 0)).toHaveLength(1)
   orphans.add(run(99, ORPHAN_BLOCKS_MAX + 1))
   expect(orphans.take(99, 0)).toEqual([])
+  // And by what their blocks hold.
+  orphans.clear()
+  const heavy = (parent: number, tokenCount: number) => ({
+    ...run(parent, 1),
+    tokens: new Int32Array(tokenCount),
+    tokenCount,
+    blockTokens: tokenCount,
+  })
+  for (const parent of [1, 2, 3]) orphans.add(heavy(parent, ORPHAN_WEIGHT_MAX / 2))
+  expect([1, 2, 3].map((parent) => orphans.take(parent, 0).length)).toEqual([0, 1, 1])
+  orphans.add({ ...run(4, 1), extraKeys: ['x'.repeat(ORPHAN_WEIGHT_MAX)] })
+  expect(orphans.size).toBe(0)
 })
 
 test('an index that is full claims nothing wrong, and takes blocks again when others go', () => {
