@@ -151,8 +151,12 @@ export class LegRunner {
   }
 
   #sendsTokens({ request, prefill, decode }: Legs): boolean {
-    const isText = request.api === 'chat' || request.api === 'completions'
-    return isText && takesExactTokens(prefill.version ?? null) && takesExactTokens(decode.version ?? null)
+    // Other APIs do not take them.
+    return (
+      request.api === 'chat' &&
+      takesExactTokens(prefill.version ?? null) &&
+      takesExactTokens(decode.version ?? null)
+    )
   }
 }
 

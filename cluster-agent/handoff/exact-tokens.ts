@@ -1,6 +1,7 @@
 /**
  * The prompt's tokens as the prefill engine counted them, on the decode leg: it need not tokenise again, and cannot come to
- * other tokens than those whose KV it pulls. vLLM from 0.32 takes them in `kv_transfer_params.prompt_token_ids`.
+ * other tokens than those whose KV it pulls. vLLM from 0.32 takes them of chats, in `kv_transfer_params.prompt_token_ids`, and
+ * ignores them beside images.
  */
 import { isObject, type JsonObject } from './json.ts'
 
