@@ -22,8 +22,9 @@ export interface GenerateRequest {
   readonly trace: RequestTrace
   /** When the request came in, on the monotonic clock. */
   readonly startMs: number
-  /** Aborts when the client leaves. */
+  /** Aborts when the client leaves, or by `abort`. */
   readonly signal: AbortSignal
+  readonly abort: () => void
 }
 
 /** Who asked, through which edge. */

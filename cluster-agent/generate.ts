@@ -69,7 +69,7 @@ export class Generation {
     const record = new RequestRecord(request, this.#cluster.config.cluster)
     const patience = new Patience(request, res)
     try {
-      const outcome = await this.#serve({ ...request, signal: patience.signal }, res, record)
+      const outcome = await this.#serve(request, res, record)
       if (outcome.kind === 'aborted' && patience.isOver)
         throw new RouteError('deadline_exceeded', 'The deadline passed before the first token.')
       const end = endOf(outcome)
@@ -188,26 +188,18 @@ export class Generation {
 
 /** Ends a request when its caller leaves, or stops waiting before the first byte. */
 class Patience {
-  readonly #controller: AbortController | null
   readonly #timer: NodeJS.Timeout | null
-  readonly signal: AbortSignal
   isOver = false
 
-  constructor({ signal, caller, startMs }: GenerateRequest, res: ServerResponse) {
+  constructor({ abort, caller, startMs }: GenerateRequest, res: ServerResponse) {
     const { patienceMs } = caller
-    this.#controller = patienceMs === null ? null : new AbortController()
-    this.signal = this.#controller ? AbortSignal.any([signal, this.#controller.signal]) : signal
+    const end = () => {
+      if (res.headersSent || res.destroyed) return
+      this.isOver = true
+      abort()
+    }
     const leftMs = (patienceMs ?? 0) - (performance.now() - startMs)
-    this.#timer = this.#controller
-      ? setTimeout(
-          () => {
-            if (res.headersSent || signal.aborted) return
-            this.isOver = true
-            this.#controller?.abort()
-          },
-          Math.max(leftMs, 0),
-        )
-      : null
+    this.#timer = patienceMs === null ? null : setTimeout(end, Math.max(leftMs, 0))
   }
 
   end(): void {

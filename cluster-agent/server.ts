@@ -92,6 +92,7 @@ export function createAgentServer({ cluster, generation, inspection, tracing, lo
         trace: tracing.begin(OPERATIONS[api], prompt.model.model, stream, String(traceparent ?? '')),
         startMs,
         signal: client.signal,
+        abort: () => client.abort(),
       },
       res,
     )
