@@ -82,7 +82,11 @@ export class CalibrationStore {
       await mkdir(dirname(this.#path), { recursive: true })
       await writeFile(draft, JSON.stringify({ v: 1, endpoints }), { mode: 0o600 })
       const file = await open(draft, 'r')
-      await file.sync().finally(() => file.close())
+      try {
+        await file.sync()
+      } finally {
+        await file.close()
+      }
       await rename(draft, this.#path)
     } catch (error) {
       this.#log.warn({ path: this.#path, error: describe(error) }, 'learnt costs cannot be kept')

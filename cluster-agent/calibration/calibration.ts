@@ -30,6 +30,8 @@ const GAPS_MIN = 16
 const BUSY_SHARE_MAX = 0.5
 /** A pinned share is learnt from an engine that is filled at least this far. */
 const FILLED_MIN = 0.05
+/** Of the running sequences, those that only one of agent and engine counts. */
+const UNSETTLED_SHARE_MAX = 0.1
 
 export class Calibration {
   readonly #entries = new Map<number, Entry>()
@@ -160,7 +162,9 @@ function learnSpace(calibration: EndpointCalibration, sample: CostSample, booked
   const strangeWaiting = Math.min(Math.max(waiting - booked.waiting, 0), strange)
   calibration.noteForeign({ waiting: strangeWaiting, decoding: strange - strangeWaiting })
   const capacity = kvTokens ?? calibration.configured.kvTokens
-  const isSettled = waiting === 0 && booked.waiting === 0 && running === booked.decoding
+  // What waits or comes and goes holds space in one of the two counts only.
+  const unsettled = waiting + booked.waiting + Math.abs(running - booked.decoding)
+  const isSettled = unsettled <= UNSETTLED_SHARE_MAX * running
   if (kvUsage !== null && isSettled && booked.contextTokens > FILLED_MIN * capacity)
     calibration.notePinned(kvUsage * capacity, booked.contextTokens)
 }

@@ -166,7 +166,7 @@ function eliminate(matrix: readonly Float64Array[]): number[] {
       for (let k = j; k <= size; k++) add(matrix, i, k, -share * (pivot?.[k] ?? 0))
     }
   }
-  const solution = new Array<number>(size).fill(0)
+  const solution = Array.from({ length: size }, () => 0)
   for (let j = size - 1; j >= 0; j--) {
     const row = matrix[j] ?? new Float64Array(size + 1)
     let rest = row[size] ?? 0

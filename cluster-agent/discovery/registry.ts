@@ -143,10 +143,11 @@ export class EndpointRegistry {
 
 /** Engines of another version or rollout refuse each other's KV: what must be equal is one text. */
 function endpointOf(
-  { endpoint, role, version, revision, profile }: EndpointSpec,
+  { endpoint, role, version, revision, rank, profile }: EndpointSpec,
   number: number,
   learntVersion: string | null,
 ): Endpoint {
   const parts = [version ?? learntVersion, revision].filter((part) => typeof part === 'string')
-  return { number, name: endpoint, role, version: parts.length === 0 ? null : parts.join('+'), profile }
+  const text = parts.length === 0 ? null : parts.join('+')
+  return { number, name: endpoint, role, version: text, rank: rank ?? null, profile }
 }

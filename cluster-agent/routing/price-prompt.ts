@@ -74,9 +74,10 @@ export function pricePrompt(
   }
   const chain = index.table.chain(block)
   const guesses = speculation.match(markers, nowMs)
-  const runs = cluster.endpoints.map(({ number }) => index.match(chain, number))
-  const pullable = pullableTokens(cluster.endpoints, index, chain, runs)
-  const candidates = cluster.endpoints.map((endpoint, at): Candidate => {
+  const { endpoints } = cluster
+  const runs = endpoints.map(({ number }) => index.match(chain, number))
+  const pullable = pullableTokens(endpoints, index, chain, runs)
+  const candidates = endpoints.map((endpoint, at): Candidate => {
     const { number } = endpoint
     const bytes = guesses.get(number) ?? 0
     const guessed =
