@@ -7,12 +7,16 @@ import { orderMs, type Waiting } from './waiting.ts'
 
 /** Requests of one tenant that are looked at for one that fits. */
 const SCAN_MAX = 16
+/** What the request that has waited longest is owed of the work of its tenant that passes it: none starves. */
+export const OLDEST_SHARE = 0.1
 
 interface Flow {
   /** In the order in which they go. */
   readonly queue: Waiting[]
   servedMs: number
   queuedMs: number
+  /** Saved up for the one that has waited longest. */
+  owedMs: number
 }
 
 export class FairBand {
@@ -56,7 +60,7 @@ export class FairBand {
   add(waiting: Waiting): void {
     let flow = this.#flows.get(waiting.tenant)
     if (!flow) {
-      flow = { queue: [], servedMs: this.#virtualMs, queuedMs: 0 }
+      flow = { queue: [], servedMs: this.#virtualMs, queuedMs: 0, owedMs: 0 }
       this.#flows.set(waiting.tenant, flow)
     }
     if (flow.queue.length === 0) flow.servedMs = Math.max(flow.servedMs, this.#virtualMs)
@@ -78,7 +82,7 @@ export class FairBand {
   next(fits: (waiting: Waiting) => boolean, insists: (waiting: Waiting) => boolean): Waiting | null {
     const passed = new Set<Flow>()
     for (let flow = this.#leastServed(passed); flow; flow = this.#leastServed(passed)) {
-      for (const waiting of flow.queue.slice(0, SCAN_MAX)) {
+      for (const waiting of inTurn(flow)) {
         if (fits(waiting)) return waiting
         if (insists(waiting)) return null
       }
@@ -93,6 +97,8 @@ export class FairBand {
     if (!flow) return
     this.#virtualMs = Math.max(this.#virtualMs, flow.servedMs)
     flow.servedMs += waiting.workMs
+    if (oldest(flow) === waiting) flow.owedMs = Math.max(flow.owedMs - waiting.workMs, 0)
+    else flow.owedMs += OLDEST_SHARE * waiting.workMs
     this.remove(waiting)
   }
 
@@ -129,6 +135,19 @@ export class FairBand {
     for (const [tenant, { queue, servedMs }] of this.#flows)
       if (queue.length === 0 && servedMs <= this.#virtualMs) this.#flows.delete(tenant)
   }
+}
+
+/** Who may go, in order: the one that has waited longest when its turn is paid for, then by size and age. */
+function inTurn(flow: Flow): readonly Waiting[] {
+  const first = flow.queue.slice(0, SCAN_MAX)
+  const aged = flow.owedMs > 0 ? oldest(flow) : undefined
+  return aged && aged.workMs <= flow.owedMs ? [aged, ...first] : first
+}
+
+function oldest({ queue }: Flow): Waiting | undefined {
+  let found = queue[0]
+  for (const waiting of queue) if (found && waiting.arrivedMs < found.arrivedMs) found = waiting
+  return found
 }
 
 /** Where it belongs in the order; behind its equals. */

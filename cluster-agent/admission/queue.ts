@@ -21,7 +21,7 @@ export type Offer =
 /** What each lower band with somebody waiting is owed of the work that a more urgent one takes. */
 export const LOWER_BAND_SHARE = 0.1
 /** A request that found no KV space for this long is passed by nobody any more, so that the space comes free for it. */
-export const INSIST_AFTER_MS = 10_000
+export const INSIST_AFTER_MS = 60_000
 /** Over how long the pace of service is averaged. */
 const PACE_MS = 10_000
 const RETRY_AFTER_MS_MIN = 1000

@@ -4,12 +4,6 @@
  */
 import { decodeShareMs, type Endpoint, type EndpointLoad } from '../routing/endpoint.ts'
 
-/**
- * KV space that is booked beyond what there is. Bookings guess how long answers get and what sequences share: an engine
- * with a few waiting in it is never idle because of a guess.
- */
-export const OVERBOOKING = 1.25
-
 export interface Place {
   readonly endpoint: Endpoint
   readonly load: EndpointLoad
@@ -32,7 +26,7 @@ export class Room {
     this.#standings = places.map((place) => ({
       place,
       waitMs: waitMs(place),
-      freeTokens: place.endpoint.profile.kvTokens * OVERBOOKING - place.load.pinnedTokens,
+      freeTokens: place.endpoint.profile.kvTokens - place.load.pinnedTokens,
     }))
     const decoders = this.#standings.filter(({ place }) => place.endpoint.role !== 'prefill')
     this.#decoders = decoders.length > 0 ? decoders : this.#standings

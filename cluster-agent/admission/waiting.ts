@@ -17,10 +17,11 @@ export interface Waiting {
 }
 
 /**
- * How long a request lets others that arrive after it pass, for each millisecond that it is larger. It ages: a request of
- * `w` ms is passed by none that comes more than `SIZE_FACTOR * w` ms after it, so none starves.
+ * How long a request lets others of its tenant that arrive after it pass, for each millisecond that it is larger: a request
+ * of `w` ms is passed by none that comes more than `SIZE_FACTOR * w` ms after it. Beyond that the oldest has a share of its
+ * own (`fair-band.ts`).
  */
-export const SIZE_FACTOR = 16
+export const SIZE_FACTOR = 64
 
 /** What one step of priority is worth within a band, in milliseconds of waiting. */
 const PRIORITY_STEP_MS = 100

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { OVERBOOKING, Room } from '../../../cluster-agent/admission/room.ts'
+import { Room } from '../../../cluster-agent/admission/room.ts'
 import { IDLE, type EndpointLoad, type Role } from '../../../cluster-agent/routing/endpoint.ts'
 
 const profile = {
@@ -31,15 +31,15 @@ test('what goes at one look is counted before its booking is', () => {
   expect(room.fits(10)).toBe(false)
 })
 
-test('space counts beyond a margin of overbooking; who is alone gets it whatever the size', () => {
-  const pinned = 1000 * OVERBOOKING - 100
+test('space counts; who is alone gets it whatever the size', () => {
+  const pinned = 900
   expect(new Room([place('both', { pinnedTokens: pinned })], 500).fits(100)).toBe(true)
   expect(new Room([place('both', { pinnedTokens: pinned })], 500).fits(101)).toBe(false)
   expect(new Room([place('both')], 500).fits(99_999)).toBe(true)
 })
 
 test('a prefill endpoint needs one that decodes and understands it; a decode endpoint prefills for itself only', () => {
-  const full = place('decode', { pinnedTokens: 1250 }, 'v2')
+  const full = place('decode', { pinnedTokens: 1000 }, 'v2')
   expect(new Room([place('prefill', {}, 'v2'), full], 500).fits(10)).toBe(false)
   expect(new Room([place('prefill', {}, 'v2'), full, place('decode', {}, 'v2')], 500).fits(10)).toBe(true)
   const slow = place('decode', { backlogMs: 9999 }, 'v1')
