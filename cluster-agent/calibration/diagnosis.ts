@@ -1,9 +1,8 @@
-/** What drifting predictions mean, by name: a table of symptoms, each with what to look at. */
-import type { CacheSummary, ErrorSummary } from './prediction-errors.ts'
+/** What predicted milliseconds that drift mean, by name: a table of symptoms, each with what to look at. */
+import type { ErrorSummary } from './prediction-errors.ts'
 
 export interface Symptoms {
   readonly ttft: ErrorSummary
-  readonly cache: CacheSummary
   /** Of what was learnt to what is configured: the farthest. */
   readonly profileFactor: number
   readonly impossibleSamples: number
@@ -21,12 +20,6 @@ export const DIAGNOSES = {
     'Single predictions are far off while their middle is right: prompts are estimated badly, or load is bursty.',
   'profile-far-off':
     'The configured profile is several times off what was learnt: it is that of other hardware.',
-  'cached-tokens-not-reported':
-    'The engine reports no cached tokens: start it with --enable-prompt-tokens-details.',
-  'prefix-cache-not-hit':
-    'Nothing predicted as cached is: prefix caching is off, or salt, adapter or block size differ.',
-  'stale-residency': 'Less is cached than predicted: evictions are not heard of, or events are late.',
-  'missing-events': 'More is cached than predicted: events are missing, or prompts are not learnt.',
   'foreign-load':
     'The engine serves requests that this agent did not send: another router stands in front of it.',
   'impossible-metrics': 'Metrics of the engine cannot be true; they are not learnt from.',
@@ -38,12 +31,10 @@ const SAMPLES_MIN = 32
 const RATIO_MAX = 1.5
 const SCATTER_MAX = 4
 const PROFILE_FACTOR_MAX = 4
-const OFF_SHARE_MAX = 0.2
 const IMPOSSIBLE_SHARE_MAX = 0.2
 
 export function diagnose({
   ttft,
-  cache,
   profileFactor,
   impossibleSamples,
   samples,
@@ -57,12 +48,6 @@ export function diagnose({
   }
   if (profileFactor > PROFILE_FACTOR_MAX || profileFactor < 1 / PROFILE_FACTOR_MAX)
     found.push('profile-far-off')
-  if (cache.samples >= SAMPLES_MIN && cache.reported === 0) found.push('cached-tokens-not-reported')
-  if (cache.reported >= SAMPLES_MIN) {
-    if (cache.predictedTokens > 0 && cache.cachedTokens === 0) found.push('prefix-cache-not-hit')
-    else if (cache.fewer / cache.reported > OFF_SHARE_MAX) found.push('stale-residency')
-    if (cache.more / cache.reported > OFF_SHARE_MAX) found.push('missing-events')
-  }
   if (foreign > 0) found.push('foreign-load')
   if (impossibleSamples > 2 && impossibleSamples > IMPOSSIBLE_SHARE_MAX * samples)
     found.push('impossible-metrics')

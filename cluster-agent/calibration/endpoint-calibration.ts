@@ -4,7 +4,7 @@ import type { TierCost } from '../../protocol/report.ts'
 import type { Foreign } from '../routing/booking-ledger.ts'
 import type { EndpointProfile } from '../routing/endpoint.ts'
 import { diagnose, type Diagnosis } from './diagnosis.ts'
-import { CacheWindow, RatioWindow, type CacheSummary, type ErrorSummary } from './prediction-errors.ts'
+import { RatioWindow, type ErrorSummary } from './prediction-errors.ts'
 import { RobustFit } from './robust-fit.ts'
 
 /** Coefficients by law, as they outlive the process. */
@@ -22,7 +22,6 @@ export interface CostReport {
   /** Observations of each law that were taken, and that were impossible. */
   readonly observations: Readonly<Record<string, { readonly taken: number; readonly impossible: number }>>
   readonly ttft: ErrorSummary
-  readonly cachedTokens: CacheSummary
   readonly metricsSamples: number
   readonly impossibleMetrics: number
   /** Of booked KV space, the share that the engine really pins. */
@@ -50,7 +49,6 @@ export class EndpointCalibration {
   readonly #transfer: RobustFit
   readonly #tiers = new Map<string, RobustFit>()
   readonly #ttft = new RatioWindow()
-  readonly #cache = new CacheWindow()
   readonly #foreign: Foreign[] = []
   #learnt: EndpointProfile
   #kvTokens: number
@@ -120,10 +118,6 @@ export class EndpointCalibration {
     this.#ttft.note(predictedMs, observedMs)
   }
 
-  noteCached(predictedTokens: number, cachedTokens: number | null, promptTokens: number): void {
-    this.#cache.note(predictedTokens, cachedTokens, promptTokens)
-  }
-
   notePinned(usedTokens: number, bookedTokens: number): void {
     const share = usedTokens / bookedTokens
     if (!Number.isFinite(share)) return
@@ -162,21 +156,18 @@ export class EndpointCalibration {
       ...[...this.#tiers].map(([n, fit]) => [`tier ${n}`, fit] as const),
     ]
     const ttft = this.#ttft.summary
-    const cachedTokens = this.#cache.summary
     return {
       endpoint,
       configured: this.configured,
       learnt: this.#learnt,
       observations: Object.fromEntries(named.map(([name, { counts }]) => [name, { ...counts }])),
       ttft,
-      cachedTokens,
       metricsSamples: this.metricsSamples,
       impossibleMetrics: this.impossibleMetrics,
       pinnedShare: this.pinnedShare,
       foreign: this.foreign,
       diagnoses: diagnose({
         ttft,
-        cache: cachedTokens,
         profileFactor: this.#prefill.isLearnt ? (this.#prefill.factors[1] ?? 1) : 1,
         impossibleSamples: this.impossibleMetrics,
         samples: this.metricsSamples,

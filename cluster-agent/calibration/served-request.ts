@@ -31,9 +31,8 @@ export function learnFrom(
   prefill: EndpointCalibration,
   decode: EndpointCalibration,
 ): void {
-  const { pair, size, startMs, firstTokenMs, promptTokens, cachedTokens } = served
+  const { pair, size, startMs, firstTokenMs } = served
   if (firstTokenMs !== null) prefill.noteTtft(predictedMs(pair), firstTokenMs - startMs)
-  prefill.noteCached(pair.reusedTokens, cachedTokens, promptTokens ?? size.promptTokens)
   const isSplit = pair.prefill !== pair.decode
   const prefilledMs = isSplit ? served.prefillEndMs : firstTokenMs
   if (prefilledMs !== null) learnPrefill(served, prefilledMs - startMs, prefill)

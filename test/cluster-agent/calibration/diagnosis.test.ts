@@ -5,12 +5,11 @@ import {
   type Diagnosis,
   type Symptoms,
 } from '../../../cluster-agent/calibration/diagnosis.ts'
-import { CacheWindow, RatioWindow } from '../../../cluster-agent/calibration/prediction-errors.ts'
+import { RatioWindow } from '../../../cluster-agent/calibration/prediction-errors.ts'
 
 function symptoms(more: Partial<Symptoms> = {}): Symptoms {
   return {
     ttft: new RatioWindow().summary,
-    cache: new CacheWindow().summary,
     profileFactor: 1,
     impossibleSamples: 0,
     samples: 100,
@@ -25,21 +24,11 @@ function ttft(...ratios: readonly number[]) {
   return symptoms({ ttft: window.summary })
 }
 
-function cache(predicted: number, cached: number | null, requests = 40) {
-  const window = new CacheWindow()
-  for (let i = 0; i < requests; i++) window.note(predicted, cached, 2000)
-  return symptoms({ cache: window.summary })
-}
-
 const CASES: Readonly<Record<Diagnosis, Symptoms>> = {
   'slower-than-predicted': ttft(2),
   'faster-than-predicted': ttft(0.5),
   unpredictable: ttft(1, 1, 1, 10, 0.1),
   'profile-far-off': symptoms({ profileFactor: 6 }),
-  'cached-tokens-not-reported': cache(1000, null),
-  'prefix-cache-not-hit': cache(1000, 0),
-  'stale-residency': cache(1000, 500),
-  'missing-events': cache(0, 1000),
   'foreign-load': symptoms({ foreign: 3 }),
   'impossible-metrics': symptoms({ impossibleSamples: 50 }),
 }
@@ -51,8 +40,9 @@ test('each diagnosis has its symptoms and none of the others', () => {
 test('what is well, or hardly seen, has none', () => {
   expect(diagnose(symptoms())).toEqual([])
   expect(diagnose(ttft(1, 1.1, 0.9))).toEqual([])
-  expect(diagnose(cache(1000, 990))).toEqual([])
-  expect(diagnose(cache(1000, 0, 10))).toEqual([])
+  const few = new RatioWindow()
+  for (let i = 0; i < 10; i++) few.note(100, 900)
+  expect(diagnose(symptoms({ ttft: few.summary }))).toEqual([])
 })
 
 test('ratios that are none are left out', () => {
