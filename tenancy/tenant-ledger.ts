@@ -14,6 +14,7 @@ import {
   type UsageAnswer,
 } from '../protocol/tenancy.ts'
 import { LedgerJournal } from './ledger-journal.ts'
+import { LEASE_HOLD_MS } from './limits/holdings.ts'
 import type { LedgerBook } from './limits/ledger-book.ts'
 
 interface LedgerBindings {
@@ -75,8 +76,9 @@ export class TenantLedger extends DurableObject<LedgerBindings> implements Tenan
   async #keep(nowMs: number): Promise<void> {
     const { changes, state } = this.#book.drain()
     this.#journal.write(changes, state, nowMs)
+    // Nothing that begins now is due sooner, and an alarm that rings early finds out by itself when the next is.
+    if (this.#alarmMs !== null && this.#alarmMs <= nowMs + LEASE_HOLD_MS) return
     const dueMs = this.#book.nextDueMs()
-    // An alarm costs a row: one that rings early finds out by itself when the next is due.
     if (dueMs === null || (this.#alarmMs !== null && this.#alarmMs <= dueMs)) return
     this.#alarmMs = dueMs
     await this.ctx.storage.setAlarm(dueMs)

@@ -13,7 +13,6 @@ import type {
   LedgerReport,
   LedgerTerms,
   LimitName,
-  LimitStates,
 } from '../../protocol/tenancy.ts'
 import { chargeOf, freeCharge, isDearer, tokensOf, type Charge } from './charge.ts'
 import { Holdings, type UnderWay } from './holdings.ts'
@@ -21,10 +20,12 @@ import { leaseLifeMs, leaseSize } from './lease-size.ts'
 import { LedgerChanges, type BookState } from './ledger-changes.ts'
 import { dayOf, periodEndMs, periodOf, Spending } from './spending.ts'
 import { Settled, SKEW_MS_MAX, type SettledEntry } from './settled.ts'
-import { fillBucket, limitState, takeFrom, waitMs, wholeTokens } from './token-bucket.ts'
+import { fillBucket, limitStates, takeFrom, waitMs, wholeTokens } from './token-bucket.ts'
 
 /** The most leases out at once. */
 const LEASES_MAX = 10_000
+/** How often everything that is held is looked through. */
+const SWEEP_MS = 250
 /** How long to wait for money or places that other requests hold. */
 const HELD_RETRY_MS = 2000
 
@@ -35,6 +36,7 @@ export class LedgerBook {
   readonly #newId: () => string
   #state: BookState
   #changes = new LedgerChanges()
+  #sweptMs = -Infinity
 
   constructor(state: BookState, nanoUsdByDay: ReadonlyMap<string, number>, newId: () => string) {
     this.#state = state
@@ -116,12 +118,12 @@ export class LedgerBook {
         slots: concurrentMax && count,
         lifeMs: granted.expiresMs - nowMs,
       },
-      limits: this.#limits(ask.terms),
+      limits: limitStates(ask.terms, this.#state),
     }
   }
 
   report(report: LedgerReport, nowMs: number): void {
-    this.sweep(nowMs)
+    this.#tidy(nowMs)
     this.#state = { ...this.#state, terms: report.terms }
     const batch = this.#state.nextBatch
     for (const admitted of report.admitted) this.#admit(admitted, batch, nowMs)
@@ -143,7 +145,7 @@ export class LedgerBook {
 
   /** Idempotent: an outcome counts once, however often and in whatever order outcomes come. */
   takeOutcomes(outcomes: readonly Outcome[], nowMs: number): void {
-    this.sweep(nowMs)
+    this.#tidy(nowMs)
     for (const outcome of outcomes) {
       // Nothing was answered there: another attempt's outcome counts, or the edge releases the request.
       if (outcome.end === 'failed') continue
@@ -159,6 +161,7 @@ export class LedgerBook {
 
   /** Ends what is overdue. */
   sweep(nowMs: number): void {
+    this.#sweptMs = nowMs
     const { leases, lost } = this.#holdings.sweep(nowMs)
     for (const { lease } of leases) this.#changes.leases.set(lease, null)
     for (const request of lost) {
@@ -189,6 +192,11 @@ export class LedgerBook {
     this.#changes = new LedgerChanges()
     this.#state = { ...this.#state, watermarkMs: this.#settled.watermarkMs }
     return { changes, state: this.#state }
+  }
+
+  /** Now and then: what ends a moment late is held a moment longer, which exceeds nothing. */
+  #tidy(nowMs: number): void {
+    if (nowMs < this.#sweptMs || nowMs >= this.#sweptMs + SWEEP_MS) this.sweep(nowMs)
   }
 
   #admit(admitted: Admitted, batch: number, nowMs: number): void {
@@ -236,14 +244,6 @@ export class LedgerBook {
   }
 
   #refuse(limit: LimitName, retryAfterMs: number, terms: LedgerTerms): LeaseAnswer {
-    return { kind: 'refused', limit, retryAfterMs, limits: this.#limits(terms) }
-  }
-
-  #limits({ requestsPerMinute, tokensPerMinute }: LedgerTerms): LimitStates {
-    const { requests, tokens } = this.#state
-    return {
-      requests: requests && requestsPerMinute !== null ? limitState(requests, requestsPerMinute) : null,
-      tokens: tokens && tokensPerMinute !== null ? limitState(tokens, tokensPerMinute) : null,
-    }
+    return { kind: 'refused', limit, retryAfterMs, limits: limitStates(terms, this.#state) }
   }
 }

@@ -2,7 +2,7 @@
  * A token bucket: refilled evenly, at most a minute's worth saved up. The state is a value. It may be below zero: what was
  * taken turned out to be more than was asked for, and is paid back before anything else is taken.
  */
-import type { LimitState } from '../../protocol/tenancy.ts'
+import type { LedgerTerms, LimitState, LimitStates } from '../../protocol/tenancy.ts'
 
 const MINUTE_MS = 60_000
 /** Refills of fractions of a token add up to a little less than the whole: who waited as told must not be refused. */
@@ -43,5 +43,16 @@ export function limitState(bucket: BucketState, perMinute: number): LimitState {
     limit: perMinute,
     remaining: Math.max(0, wholeTokens(bucket)),
     resetMs: waitMs(bucket, perMinute, perMinute),
+  }
+}
+
+/** What headers say of the buckets of a tenant with these limits. */
+export function limitStates(
+  { requestsPerMinute, tokensPerMinute }: Pick<LedgerTerms, 'requestsPerMinute' | 'tokensPerMinute'>,
+  { requests, tokens }: { readonly requests: BucketState | null; readonly tokens: BucketState | null },
+): LimitStates {
+  return {
+    requests: requests && requestsPerMinute !== null ? limitState(requests, requestsPerMinute) : null,
+    tokens: tokens && tokensPerMinute !== null ? limitState(tokens, tokensPerMinute) : null,
   }
 }
