@@ -39,6 +39,24 @@ export const keysSchema = z.object({ keys: z.array(keyViewSchema) })
 export const policiesSchema = z.object({ policies: z.array(policyViewSchema) })
 export const storedPolicySchema = z.object({ version: z.int(), policy: policySchema })
 export const auditPageSchema = z.object({ entries: z.array(auditEntrySchema) })
+const countSchema = z.int().nonnegative()
+export const usageSchema = z.object({
+  rows: z.array(
+    z.object({
+      day: z.iso.date(),
+      model: z.string(),
+      requests: countSchema,
+      uncachedTokens: countSchema,
+      cachedTokens: countSchema,
+      outputTokens: countSchema,
+      nanoUsd: countSchema,
+      lostRequests: countSchema.describe('Requests whose outcome never came'),
+    }),
+  ),
+  budget: z.object({ period: z.string(), spentNanoUsd: countSchema, heldNanoUsd: countSchema }),
+  requestsUnderWay: countSchema,
+})
+
 export const deletedSchema = z.object({ deleted: z.literal(true) })
 
 export const issueSchema = z.object({ path: z.string(), message: z.string() })

@@ -11,6 +11,7 @@ import {
   newTenantSchema,
   rotationSchema,
   tenantsPageSchema,
+  usageSchema,
 } from '../protocol/admin-api.ts'
 import { RouteError } from '../protocol/errors.ts'
 import {
@@ -124,6 +125,18 @@ export const TENANT_ENDPOINTS: readonly Endpoint<EdgeCall>[] = [
   }),
   endpoint({
     method: 'get',
+    path: '/admin/tenants/:tenant/usage',
+    summary: 'What a tenant has used, by day and model; tenants of the configuration too',
+    query: ['from', 'to'],
+    answer: usageSchema,
+    handle: async ({ edge, edit, query }: EdgeCall) => {
+      const to = dayOf(query('to')) ?? new Date().toISOString().slice(0, 10)
+      const from = dayOf(query('from')) ?? `${to.slice(0, 8)}01`
+      return { body: await edge.ledgerOf(edit.tenant).usage(from, to) }
+    },
+  }),
+  endpoint({
+    method: 'get',
     path: '/admin/tenants/:tenant/audit',
     summary: 'Who changed what of a tenant, newest first',
     query: ['before', 'limit'],
@@ -184,4 +197,11 @@ function limitOf(text: string | null): number {
     .max(PAGE_MAX)
     .catch(PAGE)
     .parse(text ?? undefined)
+}
+
+function dayOf(text: string | null): string | null {
+  if (text === null) return null
+  const day = z.iso.date().safeParse(text)
+  if (!day.success) throw new RouteError('invalid_request', 'A day is like 2026-11-25.')
+  return day.data
 }

@@ -192,6 +192,15 @@ describe('usage', () => {
     expect((await get(world, '/v1/usage?from=2020-01-01&to=2020-01-31'))['data']).toEqual([])
   })
 
+  test('operators see it too, of any tenant', async () => {
+    const world = newTenant({})
+    await askAndTell(world)
+    const usage = await get(world, `/admin/tenants/${world.tenant}/usage`, OPERATOR)
+    expect(usage).toMatchObject({ rows: [{ requests: 1, cachedTokens: 300 }], requestsUnderWay: 0 })
+    const path = `/admin/tenants/${world.tenant}/usage?from=never`
+    expect((await world.ask({ method: 'GET', path, key: OPERATOR })).status).toBe(400)
+  })
+
   test('a model without a price is counted too', async () => {
     const world = newTenant({})
     await askAndTell(world)
