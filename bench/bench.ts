@@ -5,6 +5,7 @@ import { benchAgent } from './agent.ts'
 import { benchCancel } from './cancel.ts'
 import { benchChoice } from './choice.ts'
 import { benchCore } from './core.ts'
+import { benchEdge } from './edge.ts'
 import { benchFuzzEvents } from './fuzz-events.ts'
 import { benchCost } from './cost.ts'
 import { benchDirectory } from './directory.ts'
@@ -41,6 +42,14 @@ program
   .option('--shards <count>', 'objects of each directory', Number, 1)
   .option('--markdown <file>', 'write the page here')
   .action(benchCost)
+
+program
+  .command('edge')
+  .description('the edge on bare workerd beside a Worker that only pipes, and beside none')
+  .option('--seconds <seconds>', 'length of each load', Number, 2)
+  .option('--rounds <rounds>', 'loads of each kind, in turns', Number, 5)
+  .option('--json [file]', 'the figures as JSON, to standard output or here')
+  .action(benchEdge)
 
 program
   .command('replay')

@@ -78,6 +78,11 @@ export class Part {
     })
   }
 
+  /** 0 when the process could not be started. */
+  get pid(): number {
+    return this.#child.pid ?? 0
+  }
+
   get running(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }

@@ -1,0 +1,98 @@
+/** The edge's steps alone, in Node, which has the same engine: microseconds a request. What workerd itself costs is not in it. */
+import { Fingerprinter } from '../../worker/fingerprint.ts'
+import { EnvelopeSeal, newNonce, sha256Hex } from '../../worker/envelope-seal.ts'
+import { markersToText } from '../../core/marker-text.ts'
+import { policySchema } from '../../protocol/policy.ts'
+import { formatReceipt } from '../../protocol/receipt.ts'
+import type { Candidate } from '../../worker/plan/candidate.ts'
+import { makePlan } from '../../worker/plan/plan.ts'
+
+const ROUNDS = 7
+const ROUND_MS = 50
+
+export function measureStages(text: string) {
+  const bytes = new TextEncoder().encode(text)
+  const json = JSON.parse(text) as Readonly<Record<string, unknown>>
+  const fingerprinter = new Fingerprinter('prefix-secret-of-the-bench')
+  const { markers, promptBytes } = fingerprinter.fingerprint('chat', 'm', json, 'tenant:bench')
+  const policy = policySchema.parse({ regions: ['us-east'] })
+  const candidates = ['us-east-1', 'us-east-2', 'us-east-3'].map(candidateOf)
+  const seal = new EnvelopeSeal('envelope-secret-of-the-bench')
+  const plan = () =>
+    makePlan({
+      candidates,
+      policy,
+      promptBytes,
+      routing: 'isotherm',
+      knowledge: 'directory',
+      stayMarginMs: 50,
+      pinnedCluster: null,
+      stickyKey: '',
+      random: Math.random,
+    })
+  const stages: Readonly<Record<string, () => unknown>> = {
+    'decode and JSON.parse': () =>
+      JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown,
+    'canonical bytes and markers': () => fingerprinter.fingerprint('chat', 'm', json, 'tenant:bench'),
+    'plan over three clusters': plan,
+    'SHA-256 of the body': () => sha256Hex(bytes),
+    'envelope: JSON, nonce, HMAC': () =>
+      seal.seal('/v1/chat/completions', 'a'.repeat(64), {
+        v: 2,
+        requestId: '5b0c8ad6-0000-0000-0000-000000000000',
+        attempt: 1,
+        tenant: 'bench',
+        shareScope: 'tenant:bench',
+        cluster: 'us-east-1',
+        model: 'm',
+        stream: false,
+        outputTokensMax: 16,
+        markers: markersToText(markers),
+        promptBytes,
+        issuedMs: 1,
+        nonce: newNonce(),
+        deadlineMs: 2,
+        edgeRegion: 'us-east',
+        priority: 0,
+        responseId: null,
+        sloTtftMs: null,
+        sloItlMs: null,
+      }),
+    'receipt header': () =>
+      formatReceipt({
+        cluster: 'us-east-1',
+        region: 'us-east',
+        matched_tokens: 1,
+        prompt_tokens: 2,
+        tier: 'gpu',
+        predicted_ttft_ms: 3,
+        attempt: 1,
+        reason: 'warm',
+        age_ms: 4,
+      }),
+  }
+  return Object.entries(stages).map(([stage, run]) => ({ stage, us: Number(median(run).toPrecision(3)) }))
+}
+
+function candidateOf(cluster: string): Candidate {
+  return {
+    config: { cluster, region: 'us-east', url: 'http://127.0.0.1:1', entrances: {} },
+    jurisdiction: null,
+    isRegionDrained: false,
+    knowledge: { cluster, state: 'unknown' },
+    rttMs: 5,
+    bookedMs: 0,
+    speculativeBytes: 0,
+    isBreakerOpen: false,
+  }
+}
+
+function median(run: () => unknown): number {
+  const samples = Array.from({ length: ROUNDS }, () => {
+    const startMs = performance.now()
+    let times = 0
+    for (; performance.now() - startMs < ROUND_MS; times++) run()
+    return ((performance.now() - startMs) * 1000) / times
+  })
+  return samples.toSorted((a, b) => a - b)[ROUNDS >> 1] ?? 0
+}
