@@ -4,7 +4,7 @@
  * Bounded: the least recently used markers go first.
  */
 import { keyNumber } from '../../core/key-number.ts'
-import { TIER_NOWHERE, TIERS } from '../../core/tiers.ts'
+import { TIER_NOWHERE } from '../../core/tiers.ts'
 import { BlockBits } from '../blocks/block-bits.ts'
 import type { BlockIndex } from '../blocks/block-index.ts'
 import { NO_BLOCK, type Block } from '../blocks/block-table.ts'
@@ -37,6 +37,8 @@ export interface MarkerOrigin {
 interface Marker extends LedgerEntry {
   /** Tier number that the directories were last told. */
   reportedTier: number
+  /** Whether they were told of several endpoints that hold it there. */
+  reportedSeveral: boolean
 }
 
 export interface ResidencyChange {
@@ -96,7 +98,11 @@ export class PrefixLedger {
     }
     // What the directories were told of the key stays true of them, whatever block it means from now on.
     const isSameKey = known?.lo === entry.lo && known.hi === entry.hi
-    const marker: Marker = { ...entry, reportedTier: isSameKey ? known.reportedTier : TIER_NOWHERE }
+    const marker: Marker = {
+      ...entry,
+      reportedTier: isSameKey ? known.reportedTier : TIER_NOWHERE,
+      reportedSeveral: isSameKey && known.reportedSeveral,
+    }
     if (entry.block !== NO_BLOCK) {
       this.#index.table.retain(entry.block)
       const markers = this.#byBlock.get(entry.block)
@@ -157,33 +163,39 @@ export class PrefixLedger {
     for (const marker of this.#dirty) {
       if (changes.length >= limit) break
       this.#dirty.delete(marker)
-      const tier = this.#tierOf(marker)
-      if (tier === marker.reportedTier) continue
+      const { tier, endpoints } = this.#placeOf(marker)
+      const isSeveral = endpoints > 1
+      if (tier === marker.reportedTier && isSeveral === marker.reportedSeveral) continue
       marker.reportedTier = tier
-      changes.push({ lo: marker.lo, hi: marker.hi, tier, origin: marker.origin })
+      marker.reportedSeveral = isSeveral
+      changes.push(asReported(marker))
     }
     return changes
   }
 
   /** All markers that lie somewhere in the cluster, as the directories were told. */
   *resident(): Generator<ResidencyChange> {
-    for (const { lo, hi, reportedTier, origin } of this.#markers.values()) {
-      if (reportedTier !== TIER_NOWHERE) yield { lo, hi, tier: reportedTier, origin }
+    for (const marker of this.#markers.values()) {
+      if (marker.reportedTier !== TIER_NOWHERE) yield asReported(marker)
     }
   }
 
   /** The best endpoint's tier: that of the slowest part of the marker's chain, if all of it is there. */
-  #tierOf(marker: Marker): number {
-    if (marker.block === NO_BLOCK || this.#index.isNowhere(marker.block)) return TIER_NOWHERE
-    let best = TIERS.length + 1
+  #placeOf(marker: Marker): { readonly tier: number; readonly endpoints: number } {
+    const nowhere = { tier: TIER_NOWHERE, endpoints: 0 }
+    if (marker.block === NO_BLOCK || this.#index.isNowhere(marker.block)) return nowhere
+    let best = nowhere
     const chain = this.#index.table.chain(marker.block)
     for (let endpoint = 0; endpoint < this.#endpoints; endpoint++) {
       if (this.#index.tierFrom(marker.block, endpoint, 1) === 0) continue
       const runs = this.#index.match(chain, endpoint)
       const blocks = runs.reduce((sum, run) => sum + run.blocks, 0)
-      if (blocks === chain.length) best = Math.min(best, runs.at(-1)?.tier ?? best)
+      const tier = runs.at(-1)?.tier
+      if (blocks !== chain.length || tier === undefined) continue
+      if (best.endpoints === 0 || tier < best.tier) best = { tier, endpoints: 1 }
+      else if (tier === best.tier) best = { tier, endpoints: best.endpoints + 1 }
     }
-    return best > TIERS.length ? TIER_NOWHERE : best
+    return best
   }
 
   #touch(block: Block): void {
@@ -214,4 +226,8 @@ export class PrefixLedger {
     }
     this.#index.table.release(marker.block)
   }
+}
+
+function asReported({ lo, hi, reportedTier, reportedSeveral, origin }: Marker): ResidencyChange {
+  return { lo, hi, tier: reportedTier, ...(reportedSeveral ? { copies: 2 } : {}), origin }
 }

@@ -63,7 +63,10 @@ test('markers change tier with their blocks; each change is told once', () => {
   expect(ledger.drainChanges(10)).toEqual([{ lo: 3, hi: 0, tier: 0 }])
   // The same prefix on another endpoint, under hashes of its own.
   index.apply(1, stored([70n, 71n], [1, 2, 3, 4]))
-  expect(ledger.drainChanges(10)).toEqual([{ lo: 3, hi: 0, tier: 1 }])
+  expect(ledger.drainChanges(10)).toEqual([
+    { lo: 2, hi: 0, tier: 1, copies: 2 },
+    { lo: 3, hi: 0, tier: 1 },
+  ])
   index.fence(1)
   index.fence(0)
   expect(ledger.drainChanges(1)).toHaveLength(1)
