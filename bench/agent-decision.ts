@@ -1,7 +1,7 @@
 /**
  * What a request costs before it goes out: the body parsed, its canonical bytes and markers, the choice among endpoints. Its
- * prefix is known. Percentiles, because a slow one is felt by somebody; `noise` is a fixed sum, measured in between, and what the machine
- * adds to everything.
+ * prefix is known. Percentiles, because a slow one is felt by somebody. Requests during which the system gave the processor to
+ * others are left out and counted.
  */
 import { Cluster } from '../cluster-agent/cluster.ts'
 import { parseAgentConfig } from '../cluster-agent/config.ts'
@@ -17,6 +17,7 @@ import { engineProfile } from '../cli/local/topology.ts'
 const KEY = { lo: 1, hi: 2 }
 const TIMES = 400
 const WARM_UP = 50
+const TRIES_MAX = 5000
 const SECRETS = {
   ISOTHERM_ENVELOPE_SECRET: 'bench-envelope-secret',
   ISOTHERM_PREFIX_SECRET: 'bench-prefix-secret',
@@ -54,8 +55,9 @@ async function measure(kilobytes: number, endpoints: number): Promise<Row> {
   const parse: number[] = []
   const mark: number[] = []
   const choose: number[] = []
-  const noise: number[] = []
-  for (let i = 0; i < WARM_UP + TIMES; i++) {
+  let preempted = 0
+  for (let i = 0; parse.length < TIMES && i < TRIES_MAX; i++) {
+    const switches = involuntarySwitches()
     const bytes = bodies[i % bodies.length] ?? Buffer.alloc(0)
     const start = performance.now()
     const { json } = cleanBody(bytes, parseObject(bytes))
@@ -66,11 +68,12 @@ async function measure(kilobytes: number, endpoints: number): Promise<Row> {
     const { candidates, size } = cluster.price(prompt, performance.now())
     if (selectPair(candidates, size).ranked.length === 0) throw new Error('no endpoint was chosen')
     const chosen = performance.now()
-    if (i >= WARM_UP) {
+    const isDisturbed = involuntarySwitches() !== switches
+    if (i >= WARM_UP && isDisturbed) preempted++
+    if (i >= WARM_UP && !isDisturbed) {
       parse.push(parsed - start)
       mark.push(marked - parsed)
       choose.push(chosen - marked)
-      noise.push(timeOfFixedSum())
     }
     // Between requests others work, and garbage is collected.
     if (i % 10 === 0) await new Promise((resolve) => setImmediate(resolve))
@@ -84,8 +87,7 @@ async function measure(kilobytes: number, endpoints: number): Promise<Row> {
     'markers p99 ms': at(mark, 0.99),
     'choice p50 ms': at(choose, 0.5),
     'choice p99 ms': at(choose, 0.99),
-    'noise p50 ms': at(noise, 0.5),
-    'noise p99 ms': at(noise, 0.99),
+    'left out': preempted,
   }
 }
 
@@ -128,12 +130,8 @@ function chatBody(bytes: number, seed: number) {
   return { model: 'm', stream: true, messages }
 }
 
-/** About as long as the markers of 400 KB. */
-function timeOfFixedSum(): number {
-  const startMs = performance.now()
-  let sum = 0
-  for (let i = 0; i < 500_000; i++) sum = (sum + Math.imul(i, 0x9e3779b1)) | 0
-  return sum === 1 ? 0 : performance.now() - startMs
+function involuntarySwitches(): number {
+  return process.resourceUsage().involuntaryContextSwitches
 }
 
 function at(samples: readonly number[], share: number): number {
