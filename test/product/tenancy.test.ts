@@ -54,7 +54,8 @@ async function ask(
       ...body,
     }),
   })
-  const text = await response.text()
+  // A late answer is kept alive with spaces.
+  const text = (await response.text()).trimStart()
   const usage = text.startsWith('{') ? (JSON.parse(text) as { usage?: Usage }).usage : undefined
   return { status: response.status, id: response.headers.get('x-request-id') ?? '', usage }
 }
