@@ -21,6 +21,7 @@ import { LegRunner, type LegsOutcome } from './legs.ts'
 import { peerWithMore } from './peer-tier.ts'
 import { RequestRecord } from './request-record.ts'
 import type { RequestSize } from './routing/candidate.ts'
+import { ResponseHomes } from './response-homes.ts'
 import { predictedMs, selectPair, type Pair } from './routing/select.ts'
 import { Tries } from './tries.ts'
 import { WaitingRoom, type Entrant } from './waiting-room.ts'
@@ -42,6 +43,7 @@ export class Generation {
   readonly #observers: readonly RequestObserver[]
   readonly #room: WaitingRoom
   readonly #legs: LegRunner
+  readonly #homes = new ResponseHomes()
 
   constructor(
     cluster: Cluster,
@@ -109,7 +111,7 @@ export class Generation {
     const nowMs = performance.now()
     const { size, candidates } = this.#cluster.price(prompt, nowMs, tries.endpoints)
     const asked = tries.isSplittable ? size : { ...size, isSplittable: false }
-    const choice = selectPair(candidates, asked)
+    const choice = selectPair(this.#homes.filter(request, candidates), asked)
     this.#cluster.decisions.note(request, size, choice, Date.now())
     const [best] = choice.ranked
     if (!best) return null
@@ -169,6 +171,7 @@ export class Generation {
     res: ServerResponse,
   ): LegsOutcome {
     if (outcome.kind === 'answered') {
+      if (outcome.status < 300) this.#homes.note(request, pair)
       // Endpoints that failed on what another one answered: the fault was theirs.
       for (const endpoint of tries.faulty) this.#health.noteFailure(endpoint, 'faults')
       if (outcome.copy && outcome.status < 300) this.#learner.offerAnswer(request, outcome.copy)

@@ -1,5 +1,12 @@
+import { createHash, createHmac, randomBytes, randomUUID } from 'node:crypto'
 import { afterEach, expect, test } from 'vitest'
-import { startTestCluster, type TestCluster, type TestClusterOptions } from '../support/cluster.ts'
+import { ENVELOPE_CONTEXT, ENVELOPE_HEADER } from '../../protocol/envelope.ts'
+import {
+  startTestCluster,
+  TEST_SECRETS,
+  type TestCluster,
+  type TestClusterOptions,
+} from '../support/cluster.ts'
 import { until } from '../support/wait.ts'
 
 /** Responses, Messages, token counts and embeddings through the agent, in front of simulated engines. */
@@ -22,6 +29,41 @@ async function ask(path: string, body: Record<string, unknown>) {
   })
   const text = await response.text()
   return { status: response.status, text, route: response.headers.get('x-isotherm-agent-route') ?? '' }
+}
+
+/** As the edge sends it. */
+async function askSigned(body: Record<string, unknown>, responseId: string | null) {
+  const text = JSON.stringify({ model: cluster.model, ...body })
+  const path = '/v1/responses'
+  const secret = TEST_SECRETS.ISOTHERM_ENVELOPE_SECRET
+  const envelope = {
+    v: 2,
+    requestId: randomUUID(),
+    attempt: 1,
+    tenant: 't',
+    shareScope: 't',
+    cluster: cluster.agent.cluster.config.cluster,
+    model: cluster.model,
+    stream: false,
+    outputTokensMax: 4,
+    markers: '',
+    promptBytes: text.length,
+    issuedMs: Date.now(),
+    nonce: randomBytes(16).toString('base64url'),
+    deadlineMs: null,
+    responseId,
+  }
+  const encoded = Buffer.from(JSON.stringify(envelope)).toString('base64url')
+  const digest = createHash('sha256').update(text).digest('hex')
+  const signed = `${ENVELOPE_CONTEXT}\nPOST\n${path}\n${digest}\n${encoded}\n`
+  const mac = createHmac('sha256', secret).update(signed).digest('base64url')
+  const response = await fetch(`${cluster.agent.url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', [ENVELOPE_HEADER]: `${encoded}.${mac}` },
+    body: text,
+  })
+  const route = response.headers.get('x-isotherm-agent-route') ?? ''
+  return { status: response.status, text: await response.text(), route }
 }
 
 const LONG = 'bada dedo gigo haha lelo mimo nana popo rere soso tito vavo zizo '.repeat(60)
@@ -64,6 +106,21 @@ test('Responses and Messages are handed off from prefill to decode, and answer a
     /^event: message_start\n[^]*event: message_stop\ndata: \{"type":"message_stop"\}\n\n$/,
   )
   await Promise.all(background)
+})
+
+test('what continues a response goes to the engine that keeps it', async () => {
+  await start({ needsEnvelope: true })
+  const responseId = 'resp_0123456789abcdef0123456789abcdef-c-1-AAAAAAAAAAAAAAAA'
+  const first = await askSigned({ input: 'Tell me a story.', max_output_tokens: 4 }, responseId)
+  expect(JSON.parse(first.text)).toMatchObject({ id: responseId })
+  const home = /decode=([^;]+)/.exec(first.route)?.[1]
+  for (let i = 0; i < 6; i++) {
+    const more = { input: `Go on, ${i}.`, max_output_tokens: 4, previous_response_id: responseId }
+    const next = await askSigned(more, null)
+    expect([next.status, /decode=([^;]+)/.exec(next.route)?.[1]]).toEqual([200, home])
+  }
+  const unknown = await askSigned({ input: 'x', previous_response_id: 'resp_unknown' }, null)
+  expect(unknown.status).toBe(404)
 })
 
 test('what gives no tokens is answered', async () => {
