@@ -122,9 +122,9 @@ async function measureObject() {
 /** A million entries while lookups go on one after another. */
 async function measureSnapshot(origin: string, agents: BenchAgent[]) {
   const waits: number[] = []
-  let isOver = false
+  const asked = new AbortController()
   const asking = (async () => {
-    while (!isOver) waits.push(await timedCall(`${origin}/probe?lo=1&hi=1`))
+    while (!asked.signal.aborted) waits.push(await timedCall(`${origin}/probe?lo=1&hi=1`))
   })()
   // Made before: making a million changes would hold this process up, and with it the lookups.
   const all = changes(0, ENTRIES)
@@ -135,7 +135,7 @@ async function measureSnapshot(origin: string, agents: BenchAgent[]) {
   agents.push(agent)
   await agent.live()
   const ms = performance.now() - startMs
-  isOver = true
+  asked.abort()
   await asking
   const sorted = waits.toSorted((a, b) => a - b)
   return {

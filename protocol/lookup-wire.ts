@@ -38,10 +38,11 @@ export function encodeBatch(batch: LookupBatch): Uint8Array {
 
 /** null for bytes that are no lookup. Only the edge sends them, so their fields are not looked at one by one. */
 export function decodeBatch(given: Uint8Array): LookupBatch | null {
-  const read = readHeader<Header>(given)
-  if (read === null || !Array.isArray(read.header.questions) || !Array.isArray(read.header.bookings))
-    return null
-  const { header, bytes, bodyAt } = read
+  const read = readHeader(given)
+  if (read === null) return null
+  const { bytes, bodyAt } = read
+  const header = read.header as Header
+  if (!Array.isArray(header.questions) || !Array.isArray(header.bookings)) return null
   const body = new Uint32Array(bytes.buffer, bytes.byteOffset + bodyAt, (bytes.length - bodyAt) >> 2)
   let at = 0
   const next = (words: number) => {
@@ -61,11 +62,11 @@ export function encodeAnswer({ numbers, ...header }: LookupAnswer): Uint8Array {
 
 /** null for bytes that are no answer. */
 export function decodeAnswer(given: Uint8Array): LookupAnswer | null {
-  const read = readHeader<Omit<LookupAnswer, 'numbers'>>(given)
+  const read = readHeader(given)
   if (read === null) return null
   const { header, bytes, bodyAt } = read
   return {
-    ...header,
+    ...(header as Omit<LookupAnswer, 'numbers'>),
     numbers: new Float64Array(bytes.buffer, bytes.byteOffset + bodyAt, (bytes.length - bodyAt) >> 3),
   }
 }
@@ -83,7 +84,7 @@ function startWith(header: object, bodyBytes: number): { bytes: Uint8Array; body
   return { bytes, bodyAt }
 }
 
-function readHeader<H>(given: Uint8Array): { header: H; bytes: Uint8Array; bodyAt: number } | null {
+function readHeader(given: Uint8Array): { header: object; bytes: Uint8Array; bodyAt: number } | null {
   if (given.length < LENGTH_BYTES) return null
   // Views of words and numbers need an aligned start.
   const bytes = given.byteOffset % ALIGNMENT === 0 ? given : given.slice()
@@ -97,7 +98,7 @@ function readHeader<H>(given: Uint8Array): { header: H; bytes: Uint8Array; bodyA
   }
   try {
     const header: unknown = JSON.parse(text)
-    return typeof header === 'object' && header !== null ? { header: header as H, bytes, bodyAt } : null
+    return typeof header === 'object' && header !== null ? { header, bytes, bodyAt } : null
   } catch {
     return null
   }
