@@ -25,8 +25,8 @@ export class EventStream {
   readonly #cursor = new EventCursor()
   #state: StreamState = 'cold'
   #token = 0
-  /** Whether the replay under way must hold messages that were applied, and held none yet. */
-  #awaitsKnown = false
+  /** The last message that was applied when the replay began, until the replay has come as far; -1: none. */
+  #awaitedSeq = -1
   #held: EventMessage[] = []
   #heldBytes = 0
   #isOverrun = false
@@ -72,7 +72,7 @@ export class EventStream {
   receiveReplay(token: number, message: EventMessage): void {
     if (token !== this.#token || this.#state !== 'syncing') return
     const { nextSeq } = this.#cursor
-    this.#awaitsKnown = false
+    if (message.seq >= this.#awaitedSeq) this.#awaitedSeq = -1
     if (nextSeq === null || message.seq >= nextSeq) {
       this.counts.replayed++
       this.#apply(message)
@@ -86,7 +86,7 @@ export class EventStream {
   endReplay(token: number, isWhole: boolean): void {
     if (token !== this.#token || this.#state !== 'syncing') return
     // An engine that has not even the last message is not the one that sent it.
-    if (isWhole && this.#awaitsKnown) {
+    if (isWhole && this.#awaitedSeq >= 0) {
       this.changed('replay contradicts')
       return
     }
@@ -154,7 +154,7 @@ export class EventStream {
   #replay(): void {
     const { nextSeq } = this.#cursor
     this.#token++
-    this.#awaitsKnown = nextSeq !== null && nextSeq > 0
+    this.#awaitedSeq = nextSeq === null ? -1 : nextSeq - 1
     if (this.#effects.replay) this.#effects.replay(Math.max((nextSeq ?? 0) - MARKS, 0), this.#token)
     else this.#on('replayed', '')
   }

@@ -305,6 +305,19 @@ test('a payload that cannot be read may hide a removal', () => {
   expect(sub.reasons).toHaveLength(2)
 })
 
+test('an engine that has not come as far as its last message is another', () => {
+  const { engine, sub } = connectedPair()
+  const stray = { seq: 1, payload: engine.step(0, true)!.payload }
+  engine.restart()
+  sub.stream.receive(engine.clear())
+  sub.stream.receive(stray)
+  sub.settle(engine)
+  sub.stream.quiet()
+  sub.settle(engine)
+  expect(sub.reasons.at(-1)).toBe('replay contradicts')
+  expect(sub.resident).toEqual([])
+})
+
 test('what waits for a replay is bounded, and what was let go is asked for', () => {
   const engine = new Engine(100_000)
   const sub = new Subscription()
