@@ -199,7 +199,11 @@ function addPoolGauges(pool: PoolView, registry: Registry): void {
   total('orphans', 'Stores that wait for their parent.', () => pool.totals().orphans)
   total('prompts_pending', 'Prompts that wait to be learnt.', () => pool.totals().promptsPending)
   total('prompts_dropped', 'Prompts dropped from a full queue.', () => pool.totals().promptsDropped)
-  total('endpoints_refused', 'Endpoints that found no number.', () => pool.totals().endpointsRefused)
+  total(
+    'endpoints_refused',
+    'Endpoints that wait for a number: endpointsMax is too low.',
+    () => pool.totals().endpointsRefused,
+  )
   total('decisions', 'Choices of a pair of endpoints.', () => pool.totals().decisions)
 }
 

@@ -7,7 +7,6 @@ import type { Logger } from 'pino'
 import type { Cluster } from './cluster.ts'
 import { changesBetween } from './discovery/changes.ts'
 import type { EndpointSpec } from './discovery/endpoint-spec.ts'
-import { REUSE_AFTER_MS } from './discovery/registry.ts'
 import type { Endpoint } from './routing/endpoint.ts'
 
 /** Holds something for each endpoint. */
@@ -20,6 +19,8 @@ export interface RosterPart {
 }
 
 const RELEASE_POLL_MS = 100
+/** How often an endpoint that waits for a number asks again. */
+const RETRY_MS = 1000
 
 export class Roster {
   readonly #cluster: Cluster
@@ -28,13 +29,19 @@ export class Roster {
   readonly #stopping = new AbortController()
   readonly #leaving = new Set<Promise<void>>()
   #wanted: readonly EndpointSpec[] | null = null
-  /** Endpoints that found no free number when they came. */
-  refused = 0
+  /** Names of endpoints that have found no free number yet. */
+  readonly #waiting = new Set<string>()
+  #retry: NodeJS.Timeout | undefined
 
   constructor(cluster: Cluster, parts: readonly RosterPart[], log: Logger) {
     this.#cluster = cluster
     this.#parts = parts
     this.#log = log
+  }
+
+  /** Endpoints that wait for a number. */
+  get refused(): number {
+    return this.#waiting.size
   }
 
   /** Opens what the cluster begins with. */
@@ -54,26 +61,41 @@ export class Roster {
     const { opened, updated, retired } = changesBetween(present, wanted)
     for (const { number, spec } of updated) this.#cluster.updateEndpoint(number, spec)
     for (const number of retired) {
-      const leaving = this.#retire(number).finally(() => this.#leaving.delete(leaving))
+      const leaving = this.#retire(number)
+        .catch((error: unknown) => this.#log.error({ err: error, number }, 'an endpoint could not be let go'))
+        .finally(() => this.#leaving.delete(leaving))
       this.#leaving.add(leaving)
     }
-    for (const spec of opened) {
-      const endpoint = this.#cluster.openEndpoint(spec, performance.now())
-      if (endpoint) this.#tell(endpoint)
-      else {
-        this.refused++
-        this.#log.error(
-          { endpoint: spec.endpoint, endpointsMax: registry.capacity },
-          'no free number for an endpoint: endpointsMax is too low',
-        )
-      }
-    }
+    for (const spec of opened) this.#open(spec)
+    const names = new Set(wanted.map(({ endpoint }) => endpoint))
+    for (const name of this.#waiting) if (!names.has(name)) this.#waiting.delete(name)
+    if (this.#waiting.size > 0) this.#retry ??= setTimeout(() => this.#tryAgain(), RETRY_MS)
   }
 
   async stop(): Promise<void> {
     this.#stopping.abort()
+    clearTimeout(this.#retry)
     for (const { number } of this.#cluster.endpoints) this.#cluster.registry.retire(number)
     await Promise.all(this.#leaving)
+  }
+
+  #open(spec: EndpointSpec): void {
+    const endpoint = this.#cluster.openEndpoint(spec, performance.now())
+    if (endpoint) {
+      this.#waiting.delete(spec.endpoint)
+      this.#tell(endpoint)
+    } else if (!this.#waiting.has(spec.endpoint)) {
+      this.#waiting.add(spec.endpoint)
+      this.#log.error(
+        { endpoint: spec.endpoint, endpointsMax: this.#cluster.registry.capacity },
+        'no free number for an endpoint, it waits for one: endpointsMax is too low',
+      )
+    }
+  }
+
+  #tryAgain(): void {
+    this.#retry = undefined
+    if (this.#wanted) this.apply(this.#wanted)
   }
 
   #tell(endpoint: Endpoint): void {
@@ -94,12 +116,5 @@ export class Roster {
       await sleep(RELEASE_POLL_MS, undefined, { signal }).catch(() => undefined)
     for (const part of this.#parts) await part.release?.(number)
     registry.release(number, performance.now())
-    if (this.refused > 0 && this.#wanted) this.#retryRefused()
-  }
-
-  /** Those that found no number may find the one that is released, when it may be given out. */
-  #retryRefused(): void {
-    const timer = setTimeout(() => this.#wanted && this.apply(this.#wanted), REUSE_AFTER_MS)
-    timer.unref()
   }
 }
