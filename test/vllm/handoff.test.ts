@@ -37,11 +37,8 @@ async function nixlEngine(
   })
 }
 
-beforeAll(async () => {
-  const [p = 0, d = 0] = await freePorts(2)
-  prefill = await nixlEngine('prefill', 'kv_producer', p)
-  decode = await nixlEngine('decode', 'kv_consumer', d)
-  for (const engine of [prefill, decode]) await engine.start()
+async function startAgentAnew(): Promise<void> {
+  await real?.agent.stop(0)
   real = await startRealAgent(
     [
       { engine: prefill, role: 'prefill', msPerToken: 1, transferMs: 1 },
@@ -52,6 +49,14 @@ beforeAll(async () => {
   )
   await until('event streams', () => real.agent.subscribers.every(({ state }) => state === 'live'))
   await until('versions', () => real.agent.cluster.endpoints.every(({ version }) => version !== null))
+}
+
+beforeAll(async () => {
+  const [p = 0, d = 0] = await freePorts(2)
+  prefill = await nixlEngine('prefill', 'kv_producer', p)
+  decode = await nixlEngine('decode', 'kv_consumer', d)
+  for (const engine of [prefill, decode]) await engine.start()
+  await startAgentAnew()
 }, 900_000)
 
 afterAll(async () => {
@@ -222,6 +227,8 @@ test('a killed prefill engine loses no request', async () => {
 test('a prefill engine that comes back is used again, and a killed decode engine loses no request', async () => {
   await prefill.start()
   await until('the prefill engine to be back', () => real.agent.cluster.unavailable(0) === null)
+  // The one before has learnt that the decode engine prefills as fast, and would hand nothing over.
+  await startAgentAnew()
   await until(
     'a hand-off',
     async () => {
