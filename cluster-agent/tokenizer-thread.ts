@@ -7,12 +7,19 @@ import { Worker } from 'node:worker_threads'
 import type { Logger } from 'pino'
 import type { TokenizerReply, TokenizerSetup, TokenizerWork, Understood } from './tokenizer-message.ts'
 
-/** Of everything that goes together; loading the files is part of the first. */
+/** Of everything that goes together. */
 export const WORK_MS_MAX = 15_000
+/** The first work of a thread starts it and loads the files: it may take this many times as long. */
+const FIRST_FACTOR = 4
 /** Threads that may be lost in a row before files count as unusable. */
 export const LOSSES_MAX = 3
 /** Work that goes together. */
 export const TOGETHER_MAX = 16
+
+/** The thread did not end its work: nothing is said of the work itself. */
+export class ThreadLost extends Error {
+  override readonly name = 'ThreadLost'
+}
 
 interface Open {
   readonly work: TokenizerWork
@@ -81,7 +88,8 @@ export class TokenizerThread {
     if (this.#batch || this.#waiting.length === 0) return
     const open = this.#waiting.splice(0, TOGETHER_MAX)
     const id = this.#nextId++
-    const timer = setTimeout(() => this.#lose('took too long'), this.#workMsMax)
+    const workMs = this.#worker ? this.#workMsMax : this.#workMsMax * FIRST_FACTOR
+    const timer = setTimeout(() => this.#lose('took too long'), workMs)
     this.#batch = { id, open, timer }
     const works = open.map(({ work }) => work)
     const moved = works.flatMap((work) => [
@@ -119,7 +127,7 @@ export class TokenizerThread {
     this.#worker = null
     // Native work may hold the thread for long: nobody waits for its end.
     void worker?.terminate()
-    this.#settle((open) => open.reject(new Error(`the tokenizer ${reason}`)))
+    this.#settle((open) => open.reject(new ThreadLost(`the tokenizer ${reason}`)))
     this.#next()
   }
 

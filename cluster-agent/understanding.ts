@@ -23,7 +23,7 @@ import {
 } from './prompt/parity.ts'
 import { certainUnder } from './prompt/understanding.ts'
 import type { TokenizerWork, Understood } from './tokenizer-message.ts'
-import { TokenizerThread } from './tokenizer-thread.ts'
+import { ThreadLost, TokenizerThread } from './tokenizer-thread.ts'
 
 export interface PromptToLearn {
   readonly api: PromptApi
@@ -76,10 +76,13 @@ export class Understanding {
     return this.#parity.get(model) ?? new Map()
   }
 
-  /** Rejects when files cannot be read. */
+  /** Rejects when files cannot be read; a thread that is slow to start is no reason not to. */
   async check(model: ModelConfig): Promise<void> {
-    if (this.#hasFiles.has(model.model))
-      await this.#thread.run(workOf(sampleOf(model, 'completions', { prompt: 'x' })))
+    if (!this.#hasFiles.has(model.model)) return
+    const sample = workOf(sampleOf(model, 'completions', { prompt: 'x' }))
+    await this.#thread.run(sample).catch((error: unknown) => {
+      if (!(error instanceof ThreadLost)) throw error
+    })
   }
 
   /** Compares our tokens with the engine's, aspect by aspect. Whether every aspect is known then. */
