@@ -19,7 +19,11 @@ export function chargeOf(
   const promptTokens = outcome.promptTokens ?? assumed
   const cachedTokens = Math.min(outcome.cachedTokens ?? 0, promptTokens)
   const tokens = { uncachedTokens: promptTokens - cachedTokens, cachedTokens, outputTokens }
-  return { model: outcome.model, ...tokens, nanoUsd: costNanoUsd(priceOf(prices, outcome.model), tokens) }
+  return pricedCharge({ model: outcome.model, ...tokens, nanoUsd: 0 }, prices)
+}
+
+export function pricedCharge(charge: Charge, prices: Readonly<Record<string, Price>>): Charge {
+  return { ...charge, nanoUsd: costNanoUsd(priceOf(prices, charge.model), charge) }
 }
 
 /** Of a request that no cluster took. */

@@ -1,9 +1,7 @@
 /**
  * One tenant's limits and money as a state machine: leases out, requests under way, what is settled. Without clock and
- * storage; what changed is drained by the object, which stores it.
- *
- * The bound (B1): spent <= budget + what requests cost beyond their reservations. It holds whatever isolates do, as long as
- * they report within LEASE_HOLD_MS of a lease's end and outcomes come within SETTLE_MS_MAX; later ones add their cost.
+ * storage; what changed is drained by the object, which stores it. B1: spent <= budget + what requests cost beyond their
+ * reservations, as long as isolates report within LEASE_HOLD_MS of a lease's end and outcomes come within SETTLE_MS_MAX.
  */
 import type { Outcome } from '../../protocol/outcome.ts'
 import type {
@@ -14,7 +12,7 @@ import type {
   LedgerTerms,
   LimitName,
 } from '../../protocol/tenancy.ts'
-import { chargeOf, freeCharge, isDearer, tokensOf, type Charge } from './charge.ts'
+import { chargeOf, freeCharge, isDearer, pricedCharge, tokensOf, type Charge } from './charge.ts'
 import { Holdings, type UnderWay } from './holdings.ts'
 import { leaseLifeMs, leaseSize } from './lease-size.ts'
 import { LedgerChanges, type BookState } from './ledger-changes.ts'
@@ -68,9 +66,8 @@ export class LedgerBook {
     const tokens = tokensPerMinute === null ? null : fillBucket(this.#state.tokens, tokensPerMinute, nowMs)
     this.#state = { ...this.#state, requests, tokens }
     this.#changes.touch()
-
-    const leftNanoUsd = this.#leftNanoUsd(ask.terms, nowMs)
-    const places = concurrentMax === null ? Infinity : concurrentMax - this.#holdings.places
+    const leftNanoUsd = this.#spending.left(budget, nowMs) - this.#holdings.nanoUsd
+    const places = (concurrentMax ?? Infinity) - this.#holdings.places
     if (requests && requestsPerMinute !== null && wholeTokens(requests) < 1) {
       return this.#refuse('requests', waitMs(requests, requestsPerMinute, 1), ask.terms)
     }
@@ -124,7 +121,9 @@ export class LedgerBook {
 
   report(report: LedgerReport, nowMs: number): void {
     this.#tidy(nowMs)
+    const isPriced = this.#state.terms !== null
     this.#state = { ...this.#state, terms: report.terms }
+    if (!isPriced) this.#price(nowMs)
     const batch = this.#state.nextBatch
     for (const admitted of report.admitted) this.#admit(admitted, batch, nowMs)
     if (this.#changes.opened.length > 0) this.#state = { ...this.#state, nextBatch: batch + 1 }
@@ -199,6 +198,13 @@ export class LedgerBook {
     if (nowMs < this.#sweptMs || nowMs >= this.#sweptMs + SWEEP_MS) this.sweep(nowMs)
   }
 
+  /** Outcomes may come before the first isolate has said what they cost. */
+  #price(nowMs: number): void {
+    for (const { requestId, endedMs, charge } of [...this.#settled.entries()]) {
+      this.#settle(requestId, endedMs, nowMs, pricedCharge(charge, this.#state.terms?.prices ?? {}))
+    }
+  }
+
   #admit(admitted: Admitted, batch: number, nowMs: number): void {
     const { requestId } = admitted
     if (this.#holdings.find(requestId)) return
@@ -236,11 +242,6 @@ export class LedgerBook {
     if (perMinute === null) return
     const filled = fillBucket(this.#state[bucket], perMinute, nowMs)
     this.#state = { ...this.#state, [bucket]: takeFrom(filled, perMinute, -amount) }
-  }
-
-  #leftNanoUsd({ budget }: LedgerTerms, nowMs: number): number {
-    if (budget === null) return Infinity
-    return budget.nanoUsd - this.#spending.inPeriod(budget.period, nowMs) - this.#holdings.nanoUsd
   }
 
   #refuse(limit: LimitName, retryAfterMs: number, terms: LedgerTerms): LeaseAnswer {

@@ -34,6 +34,10 @@ export class Settled {
     return this.#entries.size
   }
 
+  entries(): IterableIterator<SettledEntry> {
+    return this.#entries.values()
+  }
+
   get(requestId: string): SettledEntry | undefined {
     return this.#entries.get(requestId)
   }

@@ -1,4 +1,5 @@
 /** Money by day, and the periods that budgets speak of. Days are those of UTC on the ledger's clock, when it settled. */
+import type { LedgerTerms } from '../../protocol/tenancy.ts'
 
 /** Days that are remembered: a month and what a period that has just ended needs. */
 const DAYS_MAX = 40
@@ -39,5 +40,10 @@ export class Spending {
     let sum = 0
     for (const [day, nanoUsd] of this.#nanoUsdByDay) if (day.startsWith(prefix)) sum += nanoUsd
     return sum
+  }
+
+  /** Infinity without a budget. */
+  left(budget: LedgerTerms['budget'], nowMs: number): number {
+    return budget === null ? Infinity : budget.nanoUsd - this.inPeriod(budget.period, nowMs)
   }
 }

@@ -191,6 +191,15 @@ describe('settlement', () => {
     expect(book.balance(1000).spentNanoUsd).toBe(60 * 2000 + 40 * 250 + 10 * 8000)
   })
 
+  test('an outcome that comes before its prices is priced when they come, once', () => {
+    const book = newBook()
+    book.takeOutcomes([outcome('a', ended)], 1000)
+    expect(book.balance(1000).spentNanoUsd).toBe(0)
+    for (let i = 0; i < 2; i++) book.report({ terms: terms(), ...NOTHING }, 2000)
+    expect(book.balance(2000).spentNanoUsd).toBe(60 * 1000 + 40 * 100 + 10 * 1000)
+    expect([...book.drain().changes.usage.values()]).toMatchObject([{ requests: 1, uncachedTokens: 60 }])
+  })
+
   test('any order and repetition of outcomes gives the same', () => {
     const tries = [
       outcome('a', { ...ended, attempt: 1, end: 'failed', promptTokens: null, outputTokens: null }),
