@@ -200,7 +200,7 @@ export class LedgerBook {
 
   /** Outcomes may come before the first isolate has said what they cost. */
   #price(nowMs: number): void {
-    for (const { requestId, endedMs, charge } of [...this.#settled.entries()]) {
+    for (const { requestId, endedMs, charge } of this.#settled.entries()) {
       this.#settle(requestId, endedMs, nowMs, pricedCharge(charge, this.#state.terms?.prices ?? {}))
     }
   }
