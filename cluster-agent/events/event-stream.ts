@@ -54,7 +54,7 @@ export class EventStream {
 
   /** Nothing came for a while. Asks whether that is so. */
   quiet(): void {
-    if (this.#effects.replay && this.#cursor.nextSeq !== null) this.#on('quiet', '')
+    if (this.#effects.replay) this.#on('quiet', '')
   }
 
   /** A sign from elsewhere: forget what is known and read it anew. */

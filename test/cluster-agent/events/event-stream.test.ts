@@ -280,6 +280,17 @@ test('a replay that ends early is used as far as it goes', () => {
   for (const hash of sub.resident) expect(engine.resident).toContain(hash)
 })
 
+test('a first replay that failed is asked for again when the engine is silent', () => {
+  const engine = new Engine(10_000)
+  const sub = new Subscription()
+  sub.stream.connected()
+  sub.answer(engine, 0)
+  engine.step(0, true)
+  sub.stream.quiet()
+  sub.settle(engine)
+  expect(sub.resident).toEqual(engine.resident)
+})
+
 test('a replay of an earlier connection changes nothing', () => {
   const { engine, sub } = connectedPair()
   sub.stream.receive(engine.step(0, true)!)
