@@ -1,6 +1,6 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import {
   KEYS_MAX,
   VERSIONS_MAX,
@@ -12,6 +12,8 @@ import {
 import { policySchema, type PolicyInput } from '../../protocol/policy.ts'
 import { COPY_MS_MAX, type PolicyCopy } from '../../tenancy/policy-copy.ts'
 import type { PolicyStore } from '../../tenancy/policy-store.ts'
+
+vi.setConfig({ testTimeout: 30_000 })
 
 let shards = 0
 let shard: string

@@ -7,6 +7,8 @@ import { RECEIPTS_MAX } from '../../tenancy/receipts/receipt-ring.ts'
 import { outcome } from './ledger-world.ts'
 import { note } from './receipts/notes.ts'
 
+vi.setConfig({ testTimeout: 30_000 })
+
 function logOf(region: string) {
   return env.RECEIPT_LOG.get(env.RECEIPT_LOG.idFromName(region)) as unknown as DurableObjectStub<ReceiptLog> &
     ReceiptLogRpc

@@ -20,6 +20,10 @@ const PRICES = { '*': { uncachedUsd: 1, cachedUsd: 0.1, outputUsd: 2 } }
 /** What CHAT sets aside at most: its bytes, the template's tokens and four of an answer. */
 const CHAT_USD_MAX = 0.003
 
+/** A machine that does other things too may be slow. */
+const PATIENCE = { timeout: 20_000 }
+vi.setConfig({ testTimeout: 30_000 })
+
 afterEach(() => {
   vi.unstubAllGlobals()
 })
@@ -89,7 +93,7 @@ describe('limits', () => {
       serve: { 'us-east-1': () => held.then(() => Response.json({})) },
     })
     const first = world.ask()
-    await vi.waitUntil(() => world.arrivals.length === 1)
+    await vi.waitUntil(() => world.arrivals.length === 1, PATIENCE)
     const refused = await world.ask()
     expect([refused.status, bodyOf(refused.text).error?.code]).toEqual([429, 'rate_limit_exceeded'])
     finish()
@@ -115,9 +119,10 @@ describe('limits', () => {
     end()
     await streaming.text()
     // The refusal is repeated for a moment without asking.
-    await vi.waitUntil(async () => (await world.ask({ body: { ...CHAT, stream: false } })).status === 200, {
-      timeout: 5000,
-    })
+    await vi.waitUntil(
+      async () => (await world.ask({ body: { ...CHAT, stream: false } })).status === 200,
+      PATIENCE,
+    )
   })
 
   test('a budget that is spent is no rate: clients do not retry it', async () => {
@@ -233,7 +238,7 @@ describe('receipts', () => {
     const receipt = await vi.waitUntil(async () => {
       const found = await get(world, `/v1/receipts/${id}`)
       return Array.isArray(found['outcomes']) && found['outcomes'].length > 0 ? found : null
-    })
+    }, PATIENCE)
     expect(receipt).toMatchObject({
       edge: {
         requestId: id,

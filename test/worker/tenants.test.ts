@@ -7,6 +7,10 @@ import { CHAT, newWorld, type Asked, type World } from './edge-world.ts'
 const OPERATOR = 'admin-token-of-tests'
 const POLICY = { regions: ['us-east', 'eu-central'] }
 
+/** A machine that does other things too may be slow. */
+const PATIENCE = { timeout: 20_000 }
+vi.setConfig({ testTimeout: 30_000 })
+
 afterEach(() => {
   vi.useRealTimers()
   vi.unstubAllGlobals()
@@ -101,7 +105,7 @@ describe('keys', () => {
     expect((await world.ask({ key })).status).toBe(200)
     await admin(world, 'DELETE', `/tenants/${tenant}/keys/${keyId}`)
     // This request's lookup is the first to hear of the new revision.
-    await vi.waitUntil(async () => (await world.ask({ key })).status === 401)
+    await vi.waitUntil(async () => (await world.ask({ key })).status === 401, PATIENCE)
   })
 
   test('a key that has ended, and the old key of a rotation after its overlap', async () => {
@@ -207,14 +211,14 @@ describe('policies', () => {
       shadowed.headers.get('etag')!,
     )
     expect(live.body).toMatchObject({ liveVersion: 2, shadowVersion: null, previousVersion: 1 })
-    await vi.waitUntil(async () => (await world.ask({ key })).receipt?.cluster === 'eu-central-1')
+    await vi.waitUntil(async () => (await world.ask({ key })).receipt?.cluster === 'eu-central-1', PATIENCE)
     const stale = await admin(world, 'POST', `${at}/rollback`, undefined, shadowed.headers.get('etag')!)
     expect([stale.status, stale.body.error?.code]).toEqual([412, 'precondition_failed'])
     expect((await admin(world, 'POST', `${at}/rollback`)).status).toBe(428)
     expect((await admin(world, 'POST', `${at}/rollback`, undefined, live.headers.get('etag')!)).status).toBe(
       200,
     )
-    await vi.waitUntil(async () => (await world.ask({ key })).receipt?.cluster === 'us-east-1')
+    await vi.waitUntil(async () => (await world.ask({ key })).receipt?.cluster === 'us-east-1', PATIENCE)
     const { body } = await admin(world, 'GET', `${at}/audit?limit=2`)
     expect(body['entries']).toMatchObject([
       { actor: 'operator', action: 'policy.roll-back', detail: 'version 1' },
