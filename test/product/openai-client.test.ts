@@ -9,7 +9,11 @@ let product: TestProduct
 let client: OpenAI
 
 beforeAll(async () => {
-  product = await startTestProduct({ engines: ['prefill-0', 'decode-0'] })
+  product = await startTestProduct({
+    engines: ['prefill-0', 'decode-0'],
+    // On a busy machine a refusal of half a megabyte comes late, and this is about its type.
+    edge: (config) => ({ ...config, wholeGraceMs: 30_000 }),
+  })
   client = new OpenAI({ baseURL: product.baseUrl, apiKey: product.apiKey, maxRetries: 0 })
 })
 afterAll(() => product?.stop())
