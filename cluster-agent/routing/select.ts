@@ -6,15 +6,12 @@
  *     price(p, d)     = predicted + prefill(rest) x shadow + disturbance of d + lateness beyond what the policy asks
  */
 import type { Priced } from '../../core/choose.ts'
+import { KV_SHADOW_WEIGHT } from '../../core/cost-model.ts'
 import type { Candidate, PriceWeights, RequestSize } from './candidate.ts'
 import { priceDecode, type DecodeLeg } from './decode-leg.ts'
 import { pricePrefill, pullSources, type PrefillLeg } from './prefill-leg.ts'
 
-/**
- * `kvShadow` is twice the edges': inside a cluster it decides whether an overload is left behind (`npm run sim -- b2b-recovery`:
- * engines that are filled to the last preempt for minutes).
- */
-export const PRICE_WEIGHTS: PriceWeights = { kvShadow: 0.5, disturbance: 0.5, lateness: 1 }
+export const PRICE_WEIGHTS: PriceWeights = { kvShadow: KV_SHADOW_WEIGHT, disturbance: 0.5, lateness: 1 }
 
 /** Pairs that a choice names, the cheapest and its fallbacks. */
 export const RANKED_MAX = 8

@@ -220,7 +220,7 @@ test('what the policy asks is weighed in milliseconds', () => {
   const paced = selectPair([fast, calm], { ...size, sloItlMs: 20 }).ranked[0]!.candidate
   expect(paced.decode).toBe(calm)
   // A crowded endpoint that is on time beats a roomy one that is late.
-  const crowded = candidate(0, 'both', { load: load({ kvPressure: 0.4 }) })
+  const crowded = candidate(0, 'both', { load: load({ kvPressure: 0.5 }) })
   const roomy = candidate(1, 'both', { load: load({ backlogMs: 150 }) })
   expect(selectPair([crowded, roomy], size).ranked[0]!.candidate.decode).toBe(roomy)
   const asked = { ...size, sloTtftMs: 500 }
