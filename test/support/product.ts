@@ -49,7 +49,8 @@ export interface TestProductOptions {
   readonly regions?: number
   readonly engines?: readonly ('prefill-0' | 'prefill-1' | 'decode-0' | 'decode-1' | 'both-0' | 'both-1')[]
   readonly engine?: Partial<EngineOptions>
-  readonly rttMs?: number
+  /** What the way to a cluster takes. Measured round trips settle at it, whatever the configuration says. */
+  readonly rttMs?: (cluster: string) => number
   readonly edge?: (config: EdgeConfigInput) => EdgeConfigInput
   readonly silenceMsMax?: number
 }
@@ -108,7 +109,7 @@ export async function startTestProduct(options: TestProductOptions = {}): Promis
       const link = await startLink({
         port: 0,
         target: { host: target.hostname, port: Number(target.port) },
-        rttMs: options.rttMs ?? 0,
+        rttMs: options.rttMs?.(region.cluster) ?? 0,
       })
       return { region, engines, agent, link }
     }),
