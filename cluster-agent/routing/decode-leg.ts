@@ -7,6 +7,11 @@ export interface DecodeLeg {
   readonly candidate: Candidate
   /** Of a hand-off to it: until there is space, the transfer, the adapter, and the first step. */
   readonly kvWaitMs: number
+  /**
+   * Prefill that is booked there. A running prefill takes every token of a step, so what comes from elsewhere is not
+   * scheduled before its end (vLLM v1/core/sched/scheduler.py: running requests first).
+   */
+  readonly queueMs: number
   readonly handoffMs: number
   readonly adapterMs: number
   readonly stepMs: number
@@ -20,15 +25,14 @@ export function priceDecode(candidate: Candidate, size: RequestSize): DecodeLeg 
   const { profile } = endpoint
   const missing = Math.max(size.promptTokens - tokensOnGpu(candidate, size), 0)
   const stepMs = decodeStepMs(profile, load.decoding + 1, load.contextTokens + size.promptTokens)
-  // A step under way may hold a whole chunk of somebody's prefill.
-  const chunkMs = Math.min(load.backlogMs, profile.batchTokensMax * profile.prefill.msPerToken)
   return {
     candidate,
     kvWaitMs: kvWaitMs(profile, load, missing),
+    queueMs: load.backlogMs,
     // Params are exchanged even when nothing has to move.
     handoffMs: loadMs(profile.transfer, Math.max(missing * size.kvBytesPerToken, 1)),
     adapterMs: adapterWaitMs(candidate),
-    stepMs: stepMs + chunkMs,
+    stepMs,
     paceMs: paceMs(size, stepMs, load.backlogMs),
     fits: size.promptTokens <= profile.kvTokens,
   }

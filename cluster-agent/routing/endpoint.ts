@@ -86,6 +86,12 @@ export function decodeShareMs(
   return steps * shareMs + Math.max(steps - 1, 0) * profile.decodeStepMs
 }
 
+/** How many sequences come to decode there each millisecond: as many as end. */
+export function comingPerMs(profile: EndpointProfile, load: EndpointLoad): number {
+  const answerMs = load.answerTokens * decodeStepMs(profile, load.decoding, load.contextTokens)
+  return answerMs > 0 ? load.decoding / answerMs : 0
+}
+
 /**
  * How long a prompt of `neededTokens` waits for KV space beside what is pinned. By Little's law the space comes free at
  * the rate of pinned tokens over the life of an answer.

@@ -9,6 +9,7 @@ import type { Priced } from '../../core/choose.ts'
 import { KV_SHADOW_WEIGHT } from '../../core/cost-model.ts'
 import type { Candidate, PriceWeights, RequestSize } from './candidate.ts'
 import { priceDecode, type DecodeLeg } from './decode-leg.ts'
+import { comingPerMs } from './endpoint.ts'
 import { pricePrefill, pullSources, type PrefillLeg } from './prefill-leg.ts'
 
 export const PRICE_WEIGHTS: PriceWeights = { kvShadow: KV_SHADOW_WEIGHT, disturbance: 0.5, lateness: 1 }
@@ -155,7 +156,7 @@ function pairCostMs(p: PrefillLeg, d: DecodeLeg, size: RequestSize, weights: Pri
 
 function predictedPairMs(p: PrefillLeg, d: DecodeLeg): number {
   if (p.candidate === d.candidate) return p.predictedMs
-  return p.predictedMs + remainingWaitMs(p, d) + d.handoffMs + d.adapterMs + d.stepMs
+  return p.predictedMs + remainingWaitMs(p, d) + d.handoffMs + remainingQueueMs(p, d) + d.adapterMs + d.stepMs
 }
 
 /** While the prompt is prefilled elsewhere, space comes free at the decode endpoint. */
@@ -163,11 +164,20 @@ function remainingWaitMs(p: PrefillLeg, d: DecodeLeg): number {
   return Math.max(d.kvWaitMs - p.predictedMs, 0)
 }
 
-/** Prefill on a decode endpoint holds up the sequences there. */
+/** The decode endpoint works off its own prefill while the prompt is prefilled elsewhere and handed over. */
+function remainingQueueMs(p: PrefillLeg, d: DecodeLeg): number {
+  return Math.max(d.queueMs - p.predictedMs - d.handoffMs, 0)
+}
+
+/**
+ * Prefill on a decode endpoint holds up the sequences there, and keeps out those that come meanwhile: on average half its
+ * length each, so that the cost grows with its square. They come, by Little's law, as fast as answers end.
+ */
 function disturbanceMs(p: PrefillLeg, d: DecodeLeg, { disturbance }: PriceWeights): number {
   const { endpoint, load } = d.candidate
-  const disturbs = p.candidate === d.candidate && endpoint.role === 'decode' && load.decoding > 0
-  return disturbs ? p.prefillMs * disturbance : 0
+  if (p.candidate !== d.candidate || endpoint.role !== 'decode' || load.decoding === 0) return 0
+  const keptOut = (comingPerMs(endpoint.profile, load) * p.prefillMs) / 2
+  return p.prefillMs * (disturbance + keptOut)
 }
 
 function latenessMs(ms: number, { sloTtftMs }: RequestSize, { lateness }: PriceWeights): number {
@@ -180,7 +190,7 @@ function toPair(p: PrefillLeg, d: DecodeLeg, size: RequestSize, weights: PriceWe
     prefill: p.candidate,
     decode: d.candidate,
     source: p.source,
-    queueMs: p.queueMs,
+    queueMs: p.queueMs + (isSplit ? remainingQueueMs(p, d) : 0),
     kvWaitMs: p.kvWaitMs + (isSplit ? remainingWaitMs(p, d) : 0),
     adapterMs: p.adapterMs + (isSplit ? d.adapterMs : 0),
     loadMs: p.loadMs,

@@ -97,6 +97,28 @@ test('a long prefill shares every one of its steps with what decodes there', () 
   expect(selectPair([candidate(0, 'both')], size).ranked[0]!.candidate.shareMs).toBe(0)
 })
 
+test('a prompt is not handed to an engine that is in the middle of a long prefill of its own', () => {
+  const prefill = candidate(0, 'prefill')
+  // Well beyond the 572 ms that the prompt takes elsewhere.
+  const blocked = candidate(1, 'decode', { load: load({ backlogMs: 5000 }) })
+  const crowded = candidate(2, 'decode', { load: load({ decoding: 40, answerTokens: 200 }) })
+  expect(names([prefill, blocked, crowded])).toEqual(['e0', 'e2'])
+  const [pair] = selectPair([prefill, blocked], size).ranked
+  expect(predictedMs(pair!.candidate)).toBeGreaterThan(5000)
+})
+
+test('a prefill on a decode endpoint costs those that it keeps out, with the square of its length', () => {
+  const costMs = (promptTokens: number) => {
+    const decoding = candidate(0, 'decode', { load: load({ decoding: 20, answerTokens: 200 }) })
+    const { disturbanceMs, prefillMs } = selectPair([decoding], { ...size, promptTokens }).ranked[0]!
+      .candidate
+    return disturbanceMs / prefillMs
+  }
+  expect(costMs(6500)).toBeGreaterThan(0.5)
+  const [short, long] = [costMs(6500) - 0.5, costMs(65_000) - 0.5]
+  expect(long).toBeGreaterThan(10 * short)
+})
+
 test('legs of different engine versions are not paired', () => {
   const old = candidate(0, 'prefill')
   const mixed = [
