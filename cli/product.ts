@@ -124,10 +124,15 @@ class Assembly {
     await Promise.all([...this.#parts.values()].map((part) => part.stop()))
   }
 
+  get #modelFolder(): string {
+    return join(this.#options.folder, 'model')
+  }
+
   /** One process: the engines of a region, and the links by which its agent reaches the directories. */
   async #startWorld(region: LocalRegion): Promise<World> {
     const { port, engineSpeed } = this.#options
     const config = {
+      ...(region === LOCAL_REGIONS[0] ? { modelDir: this.#modelFolder } : {}),
       engines: Object.keys(ENGINE_ROLES).map((name) => ({
         name: `${region.region}.${name}`,
         model: LOCAL_MODEL,
@@ -147,9 +152,15 @@ class Assembly {
     }
   }
 
-  /** The agent asks an engine for tokens: on one machine that costs less than tokenising a second time. */
+  /** The agent tokenises by the files that the first world wrote, as in production. */
   async #startAgent(region: LocalRegion, world: World): Promise<string> {
-    const config = agentConfig({ region, port: 0, ...world, speed: this.#options.engineSpeed })
+    const config = agentConfig({
+      region,
+      port: 0,
+      ...world,
+      tokenizerDir: this.#modelFolder,
+      speed: this.#options.engineSpeed,
+    })
     const file = await this.#write(`agent-${region.region}.yaml`, config)
     const name = `agent ${region.region}`
     const { part, ready } = await Part.start({
