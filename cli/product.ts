@@ -124,15 +124,12 @@ class Assembly {
     await Promise.all([...this.#parts.values()].map((part) => part.stop()))
   }
 
-  get #modelFolder(): string {
-    return join(this.#options.folder, 'model')
-  }
-
   /** One process: the engines of a region, and the links by which its agent reaches the directories. */
   async #startWorld(region: LocalRegion): Promise<World> {
-    const { port, engineSpeed } = this.#options
+    const { port, engineSpeed, folder } = this.#options
+    const modelDir = join(folder, 'model')
     const config = {
-      ...(region === LOCAL_REGIONS[0] ? { modelDir: this.#modelFolder } : {}),
+      modelDir,
       engines: Object.keys(ENGINE_ROLES).map((name) => ({
         name: `${region.region}.${name}`,
         model: LOCAL_MODEL,
@@ -148,19 +145,14 @@ class Assembly {
     const ready = await this.#startSimulator(`engines ${region.region}`, config)
     return {
       engines: ready.engines,
+      tokenizerDir: modelDir,
       directories: ready.links.map(({ name, url }) => ({ region: name, url })),
     }
   }
 
-  /** The agent tokenises by the files that the first world wrote, as in production. */
+  /** The agent tokenises by the files that its engines' process wrote, as in production. */
   async #startAgent(region: LocalRegion, world: World): Promise<string> {
-    const config = agentConfig({
-      region,
-      port: 0,
-      ...world,
-      tokenizerDir: this.#modelFolder,
-      speed: this.#options.engineSpeed,
-    })
+    const config = agentConfig({ region, port: 0, ...world, speed: this.#options.engineSpeed })
     const file = await this.#write(`agent-${region.region}.yaml`, config)
     const name = `agent ${region.region}`
     const { part, ready } = await Part.start({
@@ -242,6 +234,7 @@ class Assembly {
 
 interface World {
   readonly engines: readonly EngineAddress[]
+  readonly tokenizerDir: string
   readonly directories: readonly { readonly region: string; readonly url: string }[]
 }
 
