@@ -1,5 +1,6 @@
 /** Where decode engines find prefill engines that name themselves by a bootstrap server (Mooncake). */
 import { request } from 'undici'
+import { boundedText } from './bounded-text.ts'
 import type { EndpointSpec } from './discovery/endpoint-spec.ts'
 import type { Bootstrap } from './handoff/connector.ts'
 import { readBootstrap } from './handoff/mooncake.ts'
@@ -40,13 +41,7 @@ async function query(url: string, rank: number): Promise<Bootstrap | null> {
     headersTimeout: ANSWER_MS_MAX,
     bodyTimeout: ANSWER_MS_MAX,
   })
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > ANSWER_BYTES_MAX) return null
-    chunks.push(chunk)
-  }
-  if (response.statusCode !== 200) return null
-  return readBootstrap(url, JSON.parse(Buffer.concat(chunks).toString('utf8')), rank)
+  const text = await boundedText(response.body, ANSWER_BYTES_MAX)
+  if (text === null || response.statusCode !== 200) return null
+  return readBootstrap(url, JSON.parse(text), rank)
 }

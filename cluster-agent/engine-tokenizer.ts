@@ -3,6 +3,7 @@
  * knows every field of a request, but is closed by default; `/tokenize` knows most.
  */
 import { request } from 'undici'
+import { boundedText } from './bounded-text.ts'
 import type { PromptApi } from '../protocol/apis.ts'
 import { isObject, type JsonObject } from './handoff/json.ts'
 import type { TokenizedPrompt } from './prompt/understanding.ts'
@@ -66,16 +67,10 @@ async function post(url: string, body: object): Promise<unknown> {
     headersTimeout: TOKENIZE_MS_MAX,
     bodyTimeout: TOKENIZE_MS_MAX,
   })
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of response.body as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > ANSWER_BYTES_MAX) return null
-    chunks.push(chunk)
-  }
-  if (response.statusCode !== 200) return null
+  const text = await boundedText(response.body, ANSWER_BYTES_MAX)
+  if (text === null || response.statusCode !== 200) return null
   try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+    return JSON.parse(text)
   } catch {
     return null
   }
