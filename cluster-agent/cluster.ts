@@ -3,7 +3,7 @@
  * ratio. No I/O of its own; the parts that do I/O hold one of these.
  */
 import { tierByName } from '../core/tiers.ts'
-import { ENDPOINTS_REPORTED_MAX, type ModelLoad, type ModelOffer } from '../protocol/report.ts'
+import type { ModelLoad, ModelOffer } from '../protocol/report.ts'
 import { AdmissionQueue } from './admission/queue.ts'
 import { AnswerLengths } from './calibration/answer-lengths.ts'
 import { Calibration, type SavedCalibration } from './calibration/calibration.ts'
@@ -18,9 +18,10 @@ import { TokenRatio } from './prompt/token-ratio.ts'
 import { AdapterSlots } from './routing/adapter-slots.ts'
 import { Bookings } from './routing/bookings.ts'
 import type { RequestSize } from './routing/candidate.ts'
+import { queuesOf } from './routing/cluster-queues.ts'
 import type { Endpoint } from './routing/endpoint.ts'
 import { pricePrompt, type ModelKnowledge, type PricedPrompt } from './routing/price-prompt.ts'
-import type { Pair } from './routing/select.ts'
+import { PRICE_WEIGHTS, type Pair } from './routing/select.ts'
 import { Speculation } from './routing/speculation.ts'
 import { Decisions } from './vitals/decisions.ts'
 
@@ -212,26 +213,21 @@ export class Cluster {
   }
 
   loads(nowMs: number): ModelLoad[] {
-    // Decode endpoints prefill too when that is cheaper, so they count.
-    const loads = this.endpoints
+    const standings = this.endpoints
       .filter(({ number }) => this.unavailable(number) === null)
-      .map(({ number, profile }) => ({ profile, ...this.bookings.load(number, nowMs) }))
-      .toSorted((a, b) => a.backlogMs - b.backlogMs)
-    const [first] = loads
-    // What is held here will be booked there: without it edges would see the same few milliseconds above every knee.
-    const heldMs = loads.length === 0 ? 0 : this.queue.queuedMs / loads.length
+      .map((endpoint) => ({ endpoint, load: this.bookings.load(endpoint.number, nowMs) }))
+    const heldMs = standings.length === 0 ? 0 : this.queue.queuedMs / standings.length
+    const { first, ...queues } = queuesOf(standings, heldMs, PRICE_WEIGHTS.disturbance)
     return [...this.#models.values()].map((model) => ({
       model: model.model,
-      backlogMs: (loads[0]?.backlogMs ?? 0) + heldMs,
-      otherBacklogsMs: loads.slice(1, 1 + ENDPOINTS_REPORTED_MAX).map(({ backlogMs }) => backlogMs + heldMs),
-      kvPressure: loads[0]?.kvPressure ?? 0,
+      ...queues,
       handoffMs: this.#handoffMs,
-      endpoints: loads.length,
+      endpoints: standings.length,
       bytesPerToken: this.state(model).ratio.bytesPerToken,
       ...(first && {
-        prefillMsPerToken: first.profile.prefill.msPerToken,
-        itlMs: first.profile.decodeStepMs,
-        kvFreeTokens: Math.max(0, Math.floor(first.profile.kvTokens - first.pinnedTokens)),
+        prefillMsPerToken: first.endpoint.profile.prefill.msPerToken,
+        itlMs: first.endpoint.profile.decodeStepMs,
+        kvFreeTokens: Math.max(0, Math.floor(first.endpoint.profile.kvTokens - first.load.pinnedTokens)),
       }),
     }))
   }

@@ -4,8 +4,9 @@
  *     prefill(n new after c cached tokens) = fixed + n * perToken + perTokenPair * (n * c + n^2 / 2)
  *     load(bytes from a tier)              = floor + bytes / bandwidth
  *     shadow(u)                            = 1 + k * u / (1 - u)
+ *     disturbance(prefill)                 = prefill * (stall + coming * prefill / 2)
  */
-import type { PrefillLaw, TierCost } from '../protocol/report.ts'
+import type { Disturbance, PrefillLaw, TierCost } from '../protocol/report.ts'
 
 /**
  * Weight of the shadow price of KV space. A greedy price without it spreads conversations when queues grow, loses
@@ -32,6 +33,14 @@ export function loadMs(cost: TierCost, bytes: number): number {
 export function shadowFactor(kvPressure: number, weight: number = KV_SHADOW_WEIGHT): number {
   const u = Math.min(Math.max(kvPressure, 0), KV_PRESSURE_MAX)
   return 1 + (weight * u) / (1 - u)
+}
+
+/**
+ * What a prefill at a decode endpoint makes others wait: it holds up the sequences there, and keeps out those that come
+ * meanwhile, on average half its length each, so that the cost grows with its square.
+ */
+export function disturbanceMs({ stallShare, comingPerMs }: Disturbance, prefillMs: number): number {
+  return prefillMs * (stallShare + (comingPerMs * prefillMs) / 2)
 }
 
 /** A run of the matched prefix that lies on one tier. */

@@ -63,14 +63,35 @@ export type ModelOffer = z.infer<typeof modelOfferSchema>
 /** The most endpoints whose queues a heartbeat tells apart. */
 export const ENDPOINTS_REPORTED_MAX = 63
 
+/** The most endpoints for decode whose disturbance a heartbeat tells. */
+export const DECODERS_REPORTED_MAX = 4
+
+/** What prefill makes others wait for at an endpoint that decodes: core/cost-model.ts has the formula. */
+export const disturbanceSchema = z.object({
+  /** Milliseconds that sequences lose there for each millisecond of prefill. */
+  stallShare: z.number().nonnegative(),
+  /** Sequences that come to decode there each millisecond. */
+  comingPerMs: z.number().nonnegative(),
+})
+export type Disturbance = z.infer<typeof disturbanceSchema>
+
+/** An endpoint for decode, as a place for prefill. */
+export const decoderLoadSchema = z.object({
+  backlogMs: z.number().nonnegative(),
+  ...disturbanceSchema.shape,
+})
+export type DecoderLoad = z.infer<typeof decoderLoadSchema>
+
 /** Load of one model in one cluster, from the agent's own bookings. */
 export const modelLoadSchema = z.object({
   model: modelNameSchema,
-  /** The lowest backlog of any endpoint, in milliseconds of prefill. A mean would cost detours. */
+  /** The lowest backlog of any endpoint made for prefill, in milliseconds of it. A mean would cost detours. */
   backlogMs: z.number().nonnegative(),
   /** Backlogs of the other endpoints, rising: a burst fills the shortest queues one after another. */
   otherBacklogsMs: z.array(z.number().nonnegative()).max(ENDPOINTS_REPORTED_MAX).optional(),
-  /** Pinned and queued share of the KV space of that endpoint, 0 to 1. */
+  /** Endpoints for decode with the lowest backlogs, which prefill for themselves where that is cheaper. */
+  decoders: z.array(decoderLoadSchema).max(DECODERS_REPORTED_MAX).optional(),
+  /** Pinned and queued share of the KV space of the endpoint with the lowest backlog, 0 to 1. */
   kvPressure: z.number().min(0).max(1),
   /** What handing KV from prefill to decode added to recent requests, on average; 0 while none is split. */
   handoffMs: z.number().nonnegative(),

@@ -1,5 +1,5 @@
 /** One model server that can be chosen: what it is, and how it stands now. */
-import type { PrefillLaw, TierCost } from '../../protocol/report.ts'
+import type { Disturbance, PrefillLaw, TierCost } from '../../protocol/report.ts'
 
 export type Role = 'prefill' | 'decode' | 'both'
 
@@ -86,10 +86,14 @@ export function decodeShareMs(
   return steps * shareMs + Math.max(steps - 1, 0) * profile.decodeStepMs
 }
 
-/** How many sequences come to decode there each millisecond: as many as end. */
-export function comingPerMs(profile: EndpointProfile, load: EndpointLoad): number {
+/**
+ * What prefill disturbs at an endpoint for decode; where nothing decodes, nobody. Sequences come, by Little's law, as fast as
+ * answers end.
+ */
+export function disturbanceOf(profile: EndpointProfile, load: EndpointLoad, stallShare: number): Disturbance {
+  if (load.decoding === 0) return { stallShare: 0, comingPerMs: 0 }
   const answerMs = load.answerTokens * decodeStepMs(profile, load.decoding, load.contextTokens)
-  return answerMs > 0 ? load.decoding / answerMs : 0
+  return { stallShare, comingPerMs: answerMs > 0 ? load.decoding / answerMs : 0 }
 }
 
 /**

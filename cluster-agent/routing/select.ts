@@ -6,10 +6,10 @@
  *     price(p, d)     = predicted + prefill(rest) x shadow + disturbance of d + lateness beyond what the policy asks
  */
 import type { Priced } from '../../core/choose.ts'
-import { KV_SHADOW_WEIGHT } from '../../core/cost-model.ts'
+import { disturbanceMs, KV_SHADOW_WEIGHT } from '../../core/cost-model.ts'
 import type { Candidate, PriceWeights, RequestSize } from './candidate.ts'
 import { priceDecode, type DecodeLeg } from './decode-leg.ts'
-import { comingPerMs } from './endpoint.ts'
+import { disturbanceOf } from './endpoint.ts'
 import { pricePrefill, pullSources, type PrefillLeg } from './prefill-leg.ts'
 
 export const PRICE_WEIGHTS: PriceWeights = { kvShadow: KV_SHADOW_WEIGHT, disturbance: 0.5, lateness: 1 }
@@ -151,7 +151,7 @@ function mayPair(p: Candidate, d: Candidate): boolean {
 
 function pairCostMs(p: PrefillLeg, d: DecodeLeg, size: RequestSize, weights: PriceWeights): number {
   const ms = predictedPairMs(p, d)
-  return ms + p.shadowMs + disturbanceMs(p, d, weights) + d.paceMs + latenessMs(ms, size, weights)
+  return ms + p.shadowMs + disturbedMs(p, d, weights) + d.paceMs + latenessMs(ms, size, weights)
 }
 
 function predictedPairMs(p: PrefillLeg, d: DecodeLeg): number {
@@ -169,15 +169,10 @@ function remainingQueueMs(p: PrefillLeg, d: DecodeLeg): number {
   return Math.max(d.queueMs - p.predictedMs - d.handoffMs, 0)
 }
 
-/**
- * Prefill on a decode endpoint holds up the sequences there, and keeps out those that come meanwhile: on average half its
- * length each, so that the cost grows with its square. They come, by Little's law, as fast as answers end.
- */
-function disturbanceMs(p: PrefillLeg, d: DecodeLeg, { disturbance }: PriceWeights): number {
+function disturbedMs(p: PrefillLeg, d: DecodeLeg, { disturbance }: PriceWeights): number {
   const { endpoint, load } = d.candidate
-  if (p.candidate !== d.candidate || endpoint.role !== 'decode' || load.decoding === 0) return 0
-  const keptOut = (comingPerMs(endpoint.profile, load) * p.prefillMs) / 2
-  return p.prefillMs * (disturbance + keptOut)
+  if (p.candidate !== d.candidate || endpoint.role !== 'decode') return 0
+  return disturbanceMs(disturbanceOf(endpoint.profile, load, disturbance), p.prefillMs)
 }
 
 function latenessMs(ms: number, { sloTtftMs }: RequestSize, { lateness }: PriceWeights): number {
@@ -199,7 +194,7 @@ function toPair(p: PrefillLeg, d: DecodeLeg, size: RequestSize, weights: PriceWe
     handoffMs: isSplit ? d.handoffMs : 0,
     stepMs: isSplit ? d.stepMs : 0,
     shadowMs: p.shadowMs,
-    disturbanceMs: disturbanceMs(p, d, weights),
+    disturbanceMs: disturbedMs(p, d, weights),
     sloMs: d.paceMs + latenessMs(predictedPairMs(p, d), size, weights),
     reusedTokens: p.reusedTokens,
     tier: p.tier,

@@ -7,8 +7,15 @@ import { Room } from '../../cluster-agent/admission/room.ts'
 import { AdapterSlots } from '../../cluster-agent/routing/adapter-slots.ts'
 import { Bookings } from '../../cluster-agent/routing/bookings.ts'
 import type { Candidate, RequestSize } from '../../cluster-agent/routing/candidate.ts'
+import { queuesOf, type Standing } from '../../cluster-agent/routing/cluster-queues.ts'
 import type { Endpoint } from '../../cluster-agent/routing/endpoint.ts'
-import { gpuMs, predictedMs, selectPair, type Pair } from '../../cluster-agent/routing/select.ts'
+import {
+  gpuMs,
+  predictedMs,
+  PRICE_WEIGHTS,
+  selectPair,
+  type Pair,
+} from '../../cluster-agent/routing/select.ts'
 import { Speculation } from '../../cluster-agent/routing/speculation.ts'
 import type { SimRequest } from '../world/request.ts'
 import { ENDPOINTS_MAX, TIER_COUNT } from '../world/residency.ts'
@@ -141,16 +148,13 @@ export class IsothermAgent implements EndpointPolicy {
     const nowMs = this.world.nowMs()
     const books = this.books[cluster]
     for (const number of this.healthy(cluster)) this.observePinned(number, nowMs)
-    const loads = this.healthy(cluster)
-      .flatMap((number) => books?.bookings.load(number, nowMs) ?? [])
-      .toSorted((a, b) => a.backlogMs - b.backlogMs)
-    const heldMs = loads.length === 0 ? 0 : (books?.waiting.queuedMs ?? 0) / loads.length
+    const standings = this.standings(cluster, nowMs)
+    const heldMs = standings.length === 0 ? 0 : (books?.waiting.queuedMs ?? 0) / standings.length
     return {
       sentMs: nowMs,
-      backlogsMs: loads.map(({ backlogMs }) => backlogMs + heldMs),
-      kvPressure: loads[0]?.kvPressure ?? 0,
+      queues: queuesOf(standings, heldMs, PRICE_WEIGHTS.disturbance),
       handoffMs: books?.handoffMs ?? 0,
-      endpoints: loads.length,
+      endpoints: standings.length,
     }
   }
 
@@ -181,13 +185,16 @@ export class IsothermAgent implements EndpointPolicy {
   }
 
   private room(cluster: number, nowMs: number): Room {
+    return new Room(this.standings(cluster, nowMs), HOLD_MS)
+  }
+
+  private standings(cluster: number, nowMs: number): Standing[] {
     const bookings = this.books[cluster]?.bookings
-    const places = this.healthy(cluster).flatMap((number) => {
+    return this.healthy(cluster).flatMap((number) => {
       const endpoint = this.endpoints[number]
       const load = bookings?.load(number, nowMs)
       return endpoint && load ? [{ endpoint, load }] : []
     })
-    return new Room(places, HOLD_MS)
   }
 
   /** `only`: the one endpoint that is asked about. */

@@ -125,9 +125,7 @@ export class IsothermEdge implements RegionPolicy {
       offer,
       load: {
         model: 'model',
-        backlogMs: beat.backlogsMs[0] ?? 0,
-        otherBacklogsMs: beat.backlogsMs.slice(1),
-        kvPressure: beat.kvPressure,
+        ...beat.queues,
         handoffMs: beat.handoffMs,
         endpoints: beat.endpoints,
         bytesPerToken: BYTES_PER_TOKEN,

@@ -2,6 +2,7 @@
  * How a rule of choosing looks to the simulated world. A region policy picks clusters, an endpoint policy the engines of
  * one cluster. Choosing changes nothing; what was then sent, heard and finished is told afterwards.
  */
+import type { ClusterQueues } from '../../cluster-agent/routing/cluster-queues.ts'
 import type { Random } from '../world/random.ts'
 import type { SimRequest } from '../world/request.ts'
 import type { ResidencyView } from '../world/residency.ts'
@@ -66,9 +67,7 @@ export interface PolicyWorld {
 export interface Heartbeat {
   readonly sentMs: number
   readonly heardMs: number
-  /** Milliseconds of booked prefill, rising. */
-  readonly backlogsMs: readonly number[]
-  readonly kvPressure: number
+  readonly queues: ClusterQueues
   readonly handoffMs: number
   readonly endpoints: number
 }

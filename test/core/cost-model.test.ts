@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import {
   cheapestReuse,
+  disturbanceMs,
   loadMs,
   prefillMs,
   shadowFactor,
@@ -34,6 +35,12 @@ test('the shadow price is neutral when idle, rises with pressure and stays finit
   expect(shadowFactor(0.5, 0.25)).toBeCloseTo(1.25, 9)
   expect(shadowFactor(2)).toBe(shadowFactor(KV_PRESSURE_MAX))
   expect(shadowFactor(-1)).toBe(1)
+})
+
+test('a prefill disturbs by its length, and whom it keeps out by the square of it', () => {
+  expect(disturbanceMs({ stallShare: 0.5, comingPerMs: 0 }, 100)).toBe(50)
+  expect(disturbanceMs({ stallShare: 0, comingPerMs: 0.01 }, 100)).toBe(50)
+  expect(disturbanceMs({ stallShare: 0, comingPerMs: 0.01 }, 200)).toBe(200)
 })
 
 test('a tier slower than recompute is not loaded', () => {

@@ -2,10 +2,10 @@
  * The price of a cluster: predicted milliseconds to the first token, seen from this edge. What a cluster does not say of
  * itself is borrowed from those that do, so that silence is neither an advantage nor a verdict.
  */
-import { cheapestReuse, shadowFactor } from '../../core/cost-model.ts'
+import { cheapestReuse, disturbanceMs, shadowFactor } from '../../core/cost-model.ts'
 import { tierByNumber } from '../../core/tiers.ts'
 import type { TtftTerms } from '../../protocol/receipt.ts'
-import type { ModelOffer } from '../../protocol/report.ts'
+import type { ModelLoad, ModelOffer } from '../../protocol/report.ts'
 import { believedLoad, matchOf, offerOf, type Candidate } from './candidate.ts'
 
 /**
@@ -58,13 +58,13 @@ export function priceCandidate(
   const match = matchOf(candidate)
   const tier = tierByNumber(match.tier)
   const matchedTokens = tier ? Math.min(Math.floor(match.bytes / bytesPerToken), promptTokens) : 0
-  const queueMs = (load?.backlogMs ?? assumptions.backlogMs) + candidate.bookedMs
   const parts =
     tier && offer
       ? [{ tier: tier.name, tokens: matchedTokens, cost: offer.tiers[tier.name] ?? tier.cost }]
       : []
   const reuse = offer ? cheapestReuse(offer.prefill, offer.kvBytesPerToken, promptTokens, parts) : null
   const prefillMs = reuse?.prefillMs ?? 0
+  const place = cheapestPlace(candidate, load, prefillMs, assumptions)
   return {
     candidate,
     matchedTokens,
@@ -72,14 +72,48 @@ export function priceCandidate(
     tier: matchedTokens > 0 && tier ? tier.name : 'none',
     terms: sumTerms({
       rttMs: candidate.rttMs,
-      queueMs,
+      queueMs: place.queueMs,
       loadMs: reuse?.loadMs ?? 0,
       prefillMs,
-      handoffMs: load?.handoffMs ?? 0,
+      handoffMs: place.handoffMs,
       shadowMs:
+        place.disturbanceMs +
         prefillMs * (shadowFactor(load?.kvPressure ?? assumptions.kvPressure, EDGE_SHADOW_WEIGHT) - 1),
     }),
   }
+}
+
+interface Place {
+  readonly queueMs: number
+  readonly handoffMs: number
+  readonly disturbanceMs: number
+}
+
+/**
+ * Where the agent would prefill: at the shortest queue of those made for it, or at an endpoint that decodes, which hands
+ * nothing over and makes others wait.
+ */
+function cheapestPlace(
+  { bookedMs }: Candidate,
+  load: ModelLoad | null,
+  prefillMs: number,
+  { backlogMs }: Assumptions,
+): Place {
+  const queueMs = (load?.backlogMs ?? backlogMs) + bookedMs
+  let best: Place = { queueMs, handoffMs: load?.handoffMs ?? 0, disturbanceMs: 0 }
+  for (const decoder of load?.decoders ?? []) {
+    const place = {
+      queueMs: decoder.backlogMs,
+      handoffMs: 0,
+      disturbanceMs: disturbanceMs(decoder, prefillMs),
+    }
+    if (costOf(place) < costOf(best)) best = place
+  }
+  return best
+}
+
+function costOf({ queueMs, handoffMs, disturbanceMs }: Place): number {
+  return queueMs + handoffMs + disturbanceMs
 }
 
 /** The terms with their total. */

@@ -20,9 +20,14 @@ const three = () => new FakeWorld({ clusters: [2, 2, 2] })
 
 /** A heartbeat that says how long the shortest queue of a cluster is. */
 function beat(world: FakeWorld, cluster: number, backlogMs: number): void {
-  const backlogsMs = [backlogMs, backlogMs]
-  const heard = { sentMs: world.now, heardMs: world.now, kvPressure: 0, handoffMs: 0, endpoints: 2 }
-  world.heartbeats.set(cluster, { ...heard, backlogsMs })
+  const queues = { first: null, backlogMs, otherBacklogsMs: [backlogMs], decoders: [], kvPressure: 0 }
+  world.heartbeats.set(cluster, {
+    sentMs: world.now,
+    heardMs: world.now,
+    queues,
+    handoffMs: 0,
+    endpoints: 2,
+  })
 }
 
 test('nearest goes by round trip, and leaves a cluster whose breaker is open', () => {

@@ -41,6 +41,23 @@ describe('the price decides', () => {
     expect(order(makePlan(input([booked, candidate('far', 100)])))).toEqual(['far', 'near'])
   })
 
+  test('behind long prefills a short prompt goes to an endpoint that decodes, a long one does not', () => {
+    const decoders = [{ backlogMs: 100, stallShare: 0.5, comingPerMs: 0.002 }]
+    const near = candidate(
+      'near-1',
+      5,
+      known('near-1', { loads: { backlogMs: 3000, handoffMs: 20, decoders } }),
+    )
+    const plan = (promptBytes: number) => makePlan(input([near, candidate('far-1', 145)], { promptBytes }))
+    const short = plan(800).entries[0]!
+    expect(short.candidate.config.cluster).toBe('near-1')
+    expect(short.terms).toMatchObject({ queueMs: 100, handoffMs: 0 })
+    expect(short.terms.shadowMs).toBeGreaterThan(0)
+    expect(plan(800_000).entries[0]!.candidate.config.cluster).toBe('far-1')
+    const alone = makePlan(input([near], { promptBytes: 800_000 })).entries[0]!
+    expect(alone.terms).toMatchObject({ queueMs: 3000, handoffMs: 20 })
+  })
+
   test('KV pressure makes prefill dearer, and is priced but not predicted', () => {
     const tight = candidate('near', 5, known('near', { loads: { kvPressure: 0.9 } }))
     const plan = makePlan(input([tight, candidate('far', 100)]))
