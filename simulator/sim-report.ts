@@ -2,7 +2,6 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { chartsOf } from './charts.ts'
 import { markdownOf } from './report/markdown.ts'
 import { pageOf } from './report/page.ts'
 import { RESULT_FORMAT, type ResultFile } from './report/result-file.ts'
@@ -12,8 +11,10 @@ export function addReportCommand(program: Command): void {
     .command('report')
     .description('writes report.html and report.md of the results in a folder')
     .argument('<folder>', 'where `run --json` wrote its files')
-    .action((folder: string) => {
+    .action(async (folder: string) => {
       try {
+        // The chart library takes longer to load than all other commands to start.
+        const { chartsOf } = await import('./charts.ts')
         const results = readResults(folder)
         const html = join(folder, 'report.html')
         const markdown = join(folder, 'report.md')

@@ -8,6 +8,7 @@ import { consoleTable } from './report/console-table.ts'
 import { RESULT_FORMAT, type ResultFile } from './report/result-file.ts'
 import { play, type RunResult } from './scenario/play.ts'
 import { withVariant } from './scenario/scenario.ts'
+import { timedPolicy } from './policies/timed.ts'
 import { tuneGorgo } from './tuning.ts'
 import { readScenario, readTrace, scenarioNames } from './scenario-file.ts'
 
@@ -74,6 +75,7 @@ function runScenario(name: string | undefined, flags: RunFlags): void {
     : null
   bar?.start(built.length * policies.length * flags.seeds, 0, { what: '' })
   const runs: RunResult[] = []
+  const decisions = new Map<string, { totalMs: number; requests: number }>()
   const startMs = performance.now()
   const startCpu = process.cpuUsage()
   for (const variant of built) {
@@ -81,7 +83,12 @@ function runScenario(name: string | undefined, flags: RunFlags): void {
       const policy = known ?? tuneGorgo(variant.scenario, flags.firstSeed, trace)
       for (let seed = flags.firstSeed; seed < flags.firstSeed + flags.seeds; seed++) {
         bar?.update({ what: `${variant.name} ${policy.name} seed ${seed}` })
-        runs.push(play(variant.scenario, variant.name, policy, seed, trace))
+        const time = decisions.get(policy.name) ?? { totalMs: 0, requests: 0 }
+        decisions.set(policy.name, time)
+        const timed = timedPolicy(policy, time, () => performance.now())
+        const run = play(variant.scenario, variant.name, timed, seed, trace)
+        time.requests += run.played
+        runs.push(run)
         bar?.increment()
       }
     }
@@ -99,6 +106,12 @@ function runScenario(name: string | undefined, flags: RunFlags): void {
     runs,
   }
   process.stdout.write(`${consoleTable(result)}\n`)
+  const paces = [...decisions].map(
+    ([policy, { totalMs, requests }]) => `${policy} ${((totalMs * 1000) / Math.max(requests, 1)).toFixed(0)}`,
+  )
+  process.stdout.write(
+    `decision, µs a request (wall time, the lookups of the simulated index included): ${paces.join(', ')}\n`,
+  )
   const cpu = process.cpuUsage(startCpu)
   const cpuSeconds = (cpu.user + cpu.system) / 1e6
   process.stdout.write(

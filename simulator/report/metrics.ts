@@ -1,5 +1,9 @@
 /** What a run measured, from its outcomes. Requests that were never served count with the time they had waited. */
+import { prefillMs } from '../../core/cost-model.ts'
+import type { PrefillLaw } from '../../protocol/report.ts'
 import type { Outcome, TtftSplit } from '../world/request.ts'
+import type { WorldShape } from '../world/shape.ts'
+import { wideAreaBytes } from './wide-area.ts'
 
 export interface Metrics {
   readonly requests: number
@@ -22,7 +26,38 @@ export interface Metrics {
   readonly predictionErrorShare: number | null
   /** Jain's index over tenants of mean TTFT per prompt token; 1 is even. */
   readonly fairness: number
+  /** Served within the target, a second, from the first arrival to the last token. */
+  readonly goodputPerS: number
+  /** Of the requests of which an engine held a good part, those that were sent to one that held it; null without any. */
+  readonly precision: number | null
+  /** GPU milliseconds of prefill on an idle engine, a served request: what was computed, and what a cold cache makes it. */
+  readonly prefillGpuMs: { readonly computed: number; readonly cold: number }
+  /** Prompts and answers between regions, a served request. */
+  readonly wideAreaBytes: number
 }
+
+/** What the outcomes of a run are judged by. */
+export interface Yardstick {
+  /** Index of a cluster's region. */
+  readonly regionOf: (cluster: number) => number
+  readonly lawOf: (endpoint: number) => PrefillLaw | null
+  /** TTFT within which an answer counts as goodput. */
+  readonly targetMs: number
+}
+
+export function yardstickOf({ clusters }: WorldShape, targetMs: number): Yardstick {
+  const laws = clusters.flatMap(({ endpoints }) => endpoints.map(({ profile }) => profile.prefill))
+  return {
+    regionOf: (cluster) => clusters[cluster]?.region ?? -1,
+    lawOf: (endpoint) => laws[endpoint] ?? null,
+    targetMs,
+  }
+}
+
+/** A request follows up when some engine holds so much of its prompt ... */
+const FOLLOW_UP_SHARE = 0.25
+/** ... and is sent precisely when its engine holds so much of the most that any holds. */
+const PRECISE_SHARE = 0.8
 
 export interface Quantiles {
   readonly mean: number
@@ -32,7 +67,8 @@ export interface Quantiles {
   readonly p99: number
 }
 
-export function measure(outcomes: readonly Outcome[], regionOf: (cluster: number) => number): Metrics {
+export function measure(outcomes: readonly Outcome[], yardstick: Yardstick): Metrics {
+  const { regionOf, targetMs } = yardstick
   const served = outcomes.filter(({ state }) => state !== 'lost')
   const ttfts = sorted(outcomes.map(({ ttftMs }) => ttftMs))
   const prompts = outcomes.toSorted((a, b) => b.request.promptTokens - a.request.promptTokens)
@@ -44,6 +80,7 @@ export function measure(outcomes: readonly Outcome[], regionOf: (cluster: number
   const predicted = served.flatMap(({ predictedMs, ttftMs }) =>
     predictedMs === null || ttftMs <= 0 ? [] : [Math.abs(predictedMs - ttftMs) / ttftMs],
   )
+  const inTime = served.filter(({ state, ttftMs }) => state === 'served' && ttftMs <= targetMs)
   const tpots = sorted(served.map(({ tpotMs }) => tpotMs))
   const ends = sorted(outcomes.map(({ endToEndMs }) => endToEndMs))
   return {
@@ -73,7 +110,31 @@ export function measure(outcomes: readonly Outcome[], regionOf: (cluster: number
     preemptions: sum(outcomes.map(({ preemptions }) => preemptions)),
     predictionErrorShare: predicted.length === 0 ? null : quantile(sorted(predicted), 0.5),
     fairness: jain(served),
+    goodputPerS: lastMs > firstMs ? (inTime.length / (lastMs - firstMs)) * 1000 : 0,
+    precision: precisionOf(outcomes),
+    prefillGpuMs: prefillGpuMs(served, yardstick),
+    wideAreaBytes: mean(served.map((outcome) => wideAreaBytes(outcome, regionOf))),
   }
+}
+
+function precisionOf(outcomes: readonly Outcome[]): number | null {
+  const followUps = outcomes.filter(
+    ({ request, warmth }) => warmth.longestBlocks > request.blocks.length * FOLLOW_UP_SHARE,
+  )
+  const precise = followUps.filter(({ warmth }) => warmth.heldBlocks >= warmth.longestBlocks * PRECISE_SHARE)
+  return followUps.length === 0 ? null : precise.length / followUps.length
+}
+
+function prefillGpuMs(served: readonly Outcome[], { lawOf }: Yardstick): Metrics['prefillGpuMs'] {
+  const of = (cachedOf: (outcome: Outcome) => number) =>
+    mean(
+      served.map((outcome) => {
+        const law = lawOf(outcome.endpoint)
+        const cached = cachedOf(outcome)
+        return law === null ? 0 : prefillMs(law, outcome.request.promptTokens - cached, cached)
+      }),
+    )
+  return { computed: of(({ gpuTokens, lowerTokens }) => gpuTokens + lowerTokens), cold: of(() => 0) }
 }
 
 function meanSplit(splits: readonly TtftSplit[]): TtftSplit {

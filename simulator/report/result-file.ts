@@ -1,7 +1,7 @@
 /** What `sim run --json` writes and `sim report` reads. */
 import type { RunResult } from '../scenario/play.ts'
 
-export const RESULT_FORMAT = 1
+export const RESULT_FORMAT = 2
 
 export interface ResultFile {
   readonly format: typeof RESULT_FORMAT

@@ -5,6 +5,7 @@ import type { ResultFile } from './result-file.ts'
 import { change, ms, percent, plain } from './cells.ts'
 import { publishedTable } from './published-table.ts'
 import { pairsOf, policiesOf, runsOf, variantsOf } from './selection.ts'
+import { spendTable } from './spend-table.ts'
 import { stageTables } from './stage-tables.ts'
 import { interval, knee, pairedGain } from './statistics.ts'
 
@@ -19,6 +20,7 @@ export function tablesOf(result: ResultFile): Table[] {
     ...groupTable(result, 'windows', 'By time'),
     ...groupTable(result, 'labels', 'By kind of request'),
     splitTable(result),
+    spendTable(result),
     ...kneeTable(result),
     ...publishedTable(result),
   ]

@@ -1,7 +1,7 @@
 /** One run: a scenario's variant under one policy and seed. */
 import type { TraceRequest } from '../../cli/replay/trace.ts'
 import type { Policy } from '../policies/policy.ts'
-import { measure, type Metrics } from '../report/metrics.ts'
+import { measure, yardstickOf, type Metrics, type Yardstick } from '../report/metrics.ts'
 import type { Outcome } from '../world/request.ts'
 import { Route } from '../world/route.ts'
 import { buildShape, buildWorkload } from './build.ts'
@@ -45,7 +45,7 @@ export function play(
     horizonMs: scenario.horizonS * 1000,
     onOutcome: (outcome) => outcomes.push(outcome),
   }).run()
-  const regionOf = (cluster: number) => shape.clusters[cluster]?.region ?? -1
+  const yardstick = yardstickOf(shape, scenario.kneeMs)
   const counted = outcomes.filter(({ request }) => request.isCounted)
   const isHeadline = ({ request }: Outcome) =>
     scenario.headline.length === 0 || scenario.headline.includes(request.label)
@@ -54,7 +54,7 @@ export function play(
     variant,
     policy: policy.name,
     seed,
-    overall: measure(counted.filter(isHeadline), regionOf),
+    overall: measure(counted.filter(isHeadline), yardstick),
     stages: workload.stages.flatMap(({ name, isCounted }, stage) =>
       isCounted && workload.stages.length > 1
         ? [
@@ -62,7 +62,7 @@ export function play(
               name,
               metrics: measure(
                 counted.filter(({ request }) => request.stage === stage),
-                regionOf,
+                yardstick,
               ),
             },
           ]
@@ -75,25 +75,22 @@ export function play(
             name,
             metrics: measure(
               counted.filter(({ request }) => request.label === name),
-              regionOf,
+              yardstick,
             ),
           })),
     windows: scenario.windows.map(({ name, fromS, untilS }) => ({
       name,
       metrics: measure(
         outcomes.filter(({ sentMs }) => sentMs >= fromS * 1000 && sentMs < untilS * 1000),
-        regionOf,
+        yardstick,
       ),
     })),
-    timeline: timelineOf(outcomes, regionOf),
+    timeline: timelineOf(outcomes, yardstick),
     played: outcomes.length,
   }
 }
 
-function timelineOf(
-  outcomes: readonly Outcome[],
-  regionOf: (cluster: number) => number,
-): RunResult['timeline'] {
+function timelineOf(outcomes: readonly Outcome[], yardstick: Yardstick): RunResult['timeline'] {
   const bins = new Map<number, Outcome[]>()
   for (const outcome of outcomes) {
     const bin = Math.floor(outcome.sentMs / TIMELINE_BIN_MS)
@@ -106,6 +103,6 @@ function timelineOf(
     .map(([bin, list]) => ({
       fromS: (bin * TIMELINE_BIN_MS) / 1000,
       requests: list.length,
-      p90Ms: measure(list, regionOf).ttftMs.p90,
+      p90Ms: measure(list, yardstick).ttftMs.p90,
     }))
 }

@@ -35,6 +35,14 @@ export interface TtftSplit {
   readonly handoffMs: number
 }
 
+/** Blocks of a prompt that lay on an engine, on any tier, at the instant at which the request was placed. */
+export interface Warmth {
+  /** On the engine that was chosen. */
+  readonly heldBlocks: number
+  /** On the engine of the world that held most. */
+  readonly longestBlocks: number
+}
+
 export interface Outcome {
   readonly request: SimRequest
   /** When the caller sent it, on the run's clock. */
@@ -52,6 +60,9 @@ export interface Outcome {
   readonly predictedMs: number | null
   readonly gpuTokens: number
   readonly lowerTokens: number
+  readonly warmth: Warmth
+  /** Extra way to the cluster by a central proxy, one way. */
+  readonly detourMs: number
   readonly attempts: number
   readonly preemptions: number
 }

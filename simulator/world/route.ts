@@ -159,6 +159,7 @@ export class Route implements EngineListener {
       return
     }
     trip.placement = placement
+    trip.warmth = this.world.warmth(request.blocks, placement.prefill)
     this.world.endpoint.sent?.(request, placement)
     if (placement.prefill === placement.decode) {
       trip.leg = this.submit(trip, placement.prefill, {})

@@ -1,7 +1,7 @@
 /** One request on its way, and what a caller would have seen of it. */
 import type { BlockRequest, BlockSequence } from '../engine/block-sequence.ts'
 import type { Placement, RegionChoice } from '../policies/policy.ts'
-import type { Outcome, SimRequest } from './request.ts'
+import type { Outcome, SimRequest, Warmth } from './request.ts'
 
 export interface Trip {
   readonly request: SimRequest
@@ -11,6 +11,7 @@ export interface Trip {
   tried: Set<number>
   cluster: number
   placement: Placement | null
+  warmth: Warmth
   arrivedMs: number
   prefillLeg: BlockSequence | null
   leg: BlockSequence | null
@@ -28,6 +29,7 @@ export function newTrip(request: SimRequest, sentMs: number, isolate: number): T
     tried: new Set(),
     cluster: -1,
     placement: null,
+    warmth: { heldBlocks: 0, longestBlocks: 0 },
     arrivedMs: 0,
     prefillLeg: null,
     leg: null,
@@ -83,6 +85,8 @@ export function outcomeOf(trip: Trip, state: Outcome['state'], nowMs: number, ba
     predictedMs: trip.predictedMs,
     gpuTokens: first ? first.cachedTokens - first.loadedTokens : 0,
     lowerTokens: first?.request.remote === null ? first.loadedTokens : 0,
+    warmth: trip.warmth,
+    detourMs: trip.choice?.detourMs ?? 0,
     attempts: trip.attempts,
     preemptions: leg?.preemptions ?? 0,
   }

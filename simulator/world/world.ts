@@ -7,7 +7,8 @@ import type { EngineReading, Heartbeat, Policy, PolicyWorld } from '../policies/
 import { Adapters } from './adapters.ts'
 import { Clock } from './clock.ts'
 import { Random } from './random.ts'
-import { EngineResidency, ENDPOINTS_MAX, ResidencyLog, ResidencyView } from './residency.ts'
+import type { Warmth } from './request.ts'
+import { EngineResidency, ENDPOINTS_MAX, ResidencyLog, ResidencyView, TIER_COUNT } from './residency.ts'
 import type { WorldShape } from './shape.ts'
 import { VirtualEngine, type EngineListener } from './virtual-engine.ts'
 
@@ -42,6 +43,7 @@ export class World implements PolicyWorld {
   private readonly readings: EngineReading[]
   private readonly heartbeats: Omit<Heartbeat, 'heardMs'>[][]
   private readonly dead = new Set<number>()
+  private readonly matched = new Int32Array(ENDPOINTS_MAX * TIER_COUNT)
 
   constructor({ shape, policy, seed, blockCount, blockTokens }: WorldOptions, listener: EngineListener) {
     this.shape = shape
@@ -135,6 +137,22 @@ export class World implements PolicyWorld {
       if (isDown) this.engine(endpoint).kill()
       else this.engine(endpoint).revive()
     }
+  }
+
+  /** What engines truly hold of a prompt now: the chosen one, and the one that holds most. */
+  warmth(blocks: Int32Array, endpoint: number): Warmth {
+    const { trueView, matched } = this
+    trueView.advance(this.clock.nowMs)
+    trueView.match(blocks, blocks.length, (2 ** this.engines.length - 1) >>> 0, matched)
+    let longestBlocks = 0
+    let heldBlocks = 0
+    for (let i = 0; i < this.engines.length; i++) {
+      let held = 0
+      for (let tier = 0; tier < TIER_COUNT; tier++) held += matched[i * TIER_COUNT + tier] ?? 0
+      if (i === endpoint) heldBlocks = held
+      longestBlocks = Math.max(longestBlocks, held)
+    }
+    return { heldBlocks, longestBlocks }
   }
 
   heartbeat(cluster: number, region: number): Heartbeat | null {

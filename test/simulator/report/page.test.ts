@@ -35,7 +35,7 @@ const scenario = parseScenario(
 )
 
 const result: ResultFile = {
-  format: 1,
+  format: 2,
   scenario: scenario.name,
   title: scenario.title,
   baseline: null,
@@ -65,6 +65,7 @@ test('the Markdown has each table: measured, gains, stages, split, knee, publish
     'By time',
     'By kind of request',
     'Where the time to the first token goes',
+    'What it spends',
     'Knee',
     'Beside the published figures',
   ])
@@ -82,6 +83,10 @@ test('metrics of a run say what was served, split and hit', () => {
   const { rttMs, queueMs, loadMs, prefillMs, handoffMs } = overall.split
   expect(rttMs + queueMs + loadMs + prefillMs + handoffMs).toBeCloseTo(overall.ttftMs.mean, 6)
   expect(overall.hitShare.gpu).toBeGreaterThan(0.3)
+  expect(overall.precision).toBeGreaterThan(0.5)
+  expect(overall.prefillGpuMs.computed).toBeLessThan(overall.prefillGpuMs.cold)
+  // One region: nothing leaves it.
+  expect(overall.wideAreaBytes).toBe(0)
   expect(windows[0]!.metrics.requests).toBeGreaterThan(0)
   expect(labels.map(({ name }) => name)).toEqual(['again', 'first'])
 })
