@@ -6,11 +6,12 @@ export const VIRTUAL_NODES = 160
 export class HashRing {
   private readonly points: readonly { readonly at: number; readonly member: number }[]
 
-  constructor(members: readonly number[]) {
+  /** `kind`: what the members are. Two rings of one kind would place a session at the same numbers of both. */
+  constructor(kind: string, members: readonly number[]) {
     this.points = members
       .flatMap((member) =>
         Array.from({ length: VIRTUAL_NODES }, (_, node) => ({
-          at: rendezvousRank(`node ${node}`, String(member)),
+          at: rendezvousRank(`${kind} ${node}`, String(member)),
           member,
         })),
       )

@@ -8,7 +8,7 @@ export class StickyEndpoint extends PeerPolicy {
 
   protected override pick(request: SimRequest, endpoints: readonly number[]): number {
     const cluster = this.world.clusterOf[endpoints[0] ?? 0] ?? 0
-    const ring = this.rings.get(cluster) ?? new HashRing(this.world.endpointsOf[cluster] ?? [])
+    const ring = this.rings.get(cluster) ?? new HashRing('endpoint', this.world.endpointsOf[cluster] ?? [])
     this.rings.set(cluster, ring)
     return ring.order(String(request.session)).find((endpoint) => endpoints.includes(endpoint)) ?? -1
   }

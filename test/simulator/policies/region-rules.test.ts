@@ -12,6 +12,7 @@ import {
   StickyRegion,
 } from '../../../simulator/policies/region-rules.ts'
 import { Skywalker } from '../../../simulator/policies/skywalker.ts'
+import { StickyEndpoint } from '../../../simulator/policies/sticky-endpoint.ts'
 import { StrongSticky } from '../../../simulator/policies/strong-sticky.ts'
 import { ask, count, FakeWorld } from './fake-world.ts'
 
@@ -34,6 +35,20 @@ test('nearest goes by round trip, and leaves a cluster whose breaker is open', (
   const policy = new NearestHealthy(three())
   expect(policy.choose(ask(1, 20, { region: 1 }), 0, nobodyOpen).clusters[0]).toBe(1)
   expect(policy.choose(ask(1, 20, { region: 0 }), 0, (cluster) => cluster === 0).clusters).toEqual([1, 2, 0])
+})
+
+test('sticky at both levels spreads the sessions of a region over its endpoints', () => {
+  const world = new FakeWorld({ clusters: [4, 4, 4] })
+  const region = new StickyRegion(world)
+  const inside = new StickyEndpoint(world)
+  const homes = Array.from({ length: 1200 }, (_, session) => {
+    const request = ask(session)
+    const cluster = region.choose(request, 0, nobodyOpen).clusters[0] ?? -1
+    return inside.choose(request, cluster)?.prefill ?? -1
+  })
+  const shares = Object.values(count(homes))
+  expect(shares).toHaveLength(12)
+  for (const share of shares) expect(share).toBeGreaterThan(50)
 })
 
 test('random regions and sticky regions', () => {
