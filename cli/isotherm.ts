@@ -1,6 +1,8 @@
 /** The `isotherm` command. Each subcommand is a file; this one names them and turns failures into one clear message. */
-import { Command, InvalidArgumentError } from 'commander'
+import { Command } from 'commander'
 import { ROUTINGS } from '../protocol/edge-config.ts'
+import { integer, oneOf, positive } from './argument.ts'
+import { addAssessCommand, AssessFailure } from './assess.ts'
 import { events, EventsFailure } from './events.ts'
 import { PartFailure } from './part.ts'
 import { replay, ReplayFailure } from './replay.ts'
@@ -22,7 +24,7 @@ program
   .option('--trace <file>', "trace in Mooncake's format; without it a seeded workload of the same shape")
   .option('--minutes <minutes>', 'how much of the trace to play', positive, 10)
   .option('--speed <factor>', 'how much faster than recorded', positive, 1)
-  .option('--routing <routing>', `one of ${ROUTINGS.join(', ')}`, routing, 'isotherm')
+  .option('--routing <routing>', `one of ${ROUTINGS.join(', ')}`, oneOf(ROUTINGS), 'isotherm')
   .option('--base-url <url>', 'endpoint, ends in /v1', 'http://127.0.0.1:8787/v1')
   .option('--api-key <key>', 'API key', process.env['ISOTHERM_API_KEY'])
   .option('--model <model>', 'model to ask', 'isotherm-demo')
@@ -35,6 +37,8 @@ program
   .option('--json <file>', 'write the result as JSON here')
   .action(replay)
 
+addAssessCommand(program)
+
 program
   .command('events')
   .description('print the KV events of an engine or of a recording, one JSON line each')
@@ -46,34 +50,14 @@ program
   .option('--seconds <seconds>', 'end after so long; default: when interrupted', positive)
   .action(events)
 
-function integer(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text)
-    if (!Number.isInteger(value) || value < min || value > max) {
-      throw new InvalidArgumentError(`a whole number from ${min} to ${max} is needed`)
-    }
-    return value
-  }
-}
-
-function positive(text: string): number {
-  const value = Number(text)
-  if (!Number.isFinite(value) || value <= 0) throw new InvalidArgumentError('a number above 0 is needed')
-  return value
-}
-
-function routing(text: string): string {
-  if (!(ROUTINGS as readonly string[]).includes(text)) {
-    throw new InvalidArgumentError(`one of ${ROUTINGS.join(', ')} is needed`)
-  }
-  return text
-}
+/** What ends the command with its message alone. */
+const FAILURES = [PartFailure, ReplayFailure, EventsFailure, AssessFailure]
 
 try {
   await program.parseAsync()
 } catch (error) {
-  if (!(error instanceof PartFailure || error instanceof ReplayFailure || error instanceof EventsFailure))
-    throw error
+  const failure = FAILURES.find((kind) => error instanceof kind)
+  if (!failure || !(error instanceof Error)) throw error
   process.stderr.write(`isotherm: ${error.message}\n`)
   process.exitCode = 1
 }

@@ -55,7 +55,10 @@ export class StickyRegion implements RegionPolicy {
   private readonly ring: HashRing
 
   constructor(world: PolicyWorld) {
-    this.ring = new HashRing('cluster', world.shape.clusters.map((_, cluster) => cluster))
+    this.ring = new HashRing(
+      'cluster',
+      world.shape.clusters.map((_, cluster) => cluster),
+    )
   }
 
   choose(request: SimRequest, _: number, isOpen: (cluster: number) => boolean): RegionChoice {

@@ -1,9 +1,8 @@
 /** From a scenario to the world's shape and its workload. */
-import type { TraceRequest } from '../../cli/replay/trace.ts'
 import { burstsWorkload } from '../workload/bursts.ts'
 import { conversationsWorkload } from '../workload/conversations.ts'
 import { sharedPrefixWorkload } from '../workload/shared-prefix.ts'
-import { traceWorkload } from '../workload/trace.ts'
+import { traceWorkload, type PlayedRequest } from '../workload/trace.ts'
 import type { Workload, WorkloadContext } from '../workload/workload.ts'
 import type { WorldShape } from '../world/shape.ts'
 import { makeProfile } from './profiles.ts'
@@ -55,7 +54,7 @@ export function buildShape(scenario: Scenario): WorldShape {
 export function buildWorkload(
   { workload, blockTokens, world }: Scenario,
   seed: number,
-  trace: readonly TraceRequest[] | null,
+  trace: readonly PlayedRequest[] | null,
 ): Workload {
   const context: WorkloadContext = { seed, blockTokens, regions: world.regions.length }
   switch (workload.kind) {

@@ -1,7 +1,7 @@
 /** One run: a scenario's variant under one policy and seed. */
-import type { TraceRequest } from '../../cli/replay/trace.ts'
 import type { Policy } from '../policies/policy.ts'
 import { measure, yardstickOf, type Metrics, type Yardstick } from '../report/metrics.ts'
+import type { PlayedRequest } from '../workload/trace.ts'
 import type { Outcome } from '../world/request.ts'
 import { Route } from '../world/route.ts'
 import { buildShape, buildWorkload } from './build.ts'
@@ -29,7 +29,7 @@ export function play(
   variant: string,
   policy: Policy,
   seed: number,
-  trace: readonly TraceRequest[] | null,
+  trace: readonly PlayedRequest[] | null,
 ): RunResult {
   const shape = buildShape(scenario)
   const workload = buildWorkload(scenario, seed, trace)

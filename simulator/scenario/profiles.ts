@@ -59,6 +59,13 @@ const RAW: Readonly<Record<string, Input>> = {
   },
 }
 
+/** GPUs of one endpoint. */
+const GPUS: Readonly<Record<string, number>> = { 'qwen3-32b-tp2-h100': 2, 'llama-70b-tp4-h100': 4 }
+
+export function gpusOf(profileName: string): number {
+  return GPUS[profileName] ?? 1
+}
+
 export const PROFILE_NAMES: readonly string[] = Object.keys(RAW)
 
 /** A profile with some fields replaced; throws a zod error that names the field. */
