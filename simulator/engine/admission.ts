@@ -20,9 +20,11 @@ export function planAdmission(
   sequence.loadedMs = nowMs
   const { remote } = sequence.request
   if (remote !== null) {
-    sequence.loadSource = 'remote'
-    sequence.loadedTokens = sequence.promptTokens - sequence.computed
-    sequence.cachedTokens = remote.cachedTokens
+    const { tokens } = remote
+    sequence.loadedTokens = Math.max((tokens ?? sequence.promptTokens) - sequence.computed, 0)
+    sequence.loadSource = sequence.loadedTokens > 0 ? 'remote' : null
+    sequence.cachedTokens =
+      tokens === undefined ? remote.cachedTokens : sequence.computed + sequence.loadedTokens
     counters.remoteTokens += sequence.loadedTokens
   } else {
     sequence.tierTokens = match.tierBlocks.map((blocks) => blocks * profile.blockTokens)

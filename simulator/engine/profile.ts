@@ -51,6 +51,10 @@ export const engineProfileSchema = z.object({
     .object({ floorMs: z.number().nonnegative(), bytesPerMs: z.number().positive() })
     .default({ floorMs: 2, bytesPerMs: 40e6 })
     .describe('Pulling KV from another engine'),
+  pullsFromPeers: z
+    .boolean()
+    .default(false)
+    .describe("Engines pull cached prefixes out of each other's DRAM, in virtual time only"),
 })
 export type EngineProfile = z.infer<typeof engineProfileSchema>
 

@@ -1,10 +1,12 @@
 /** One request inside the engine: how far it is, and which blocks it holds. What its tokens are is its subclass's. */
 import type { Hashes } from './kv-log.ts'
 
-/** KV that lies ready on another engine for this prompt. */
+/** KV that lies ready on another engine for this prompt: a prefill leg's, or a prefix that a peer has cached. */
 export interface RemoteKv {
   /** What the prefill engine had cached; the decode engine reports it as its own `cached_tokens`. */
   readonly cachedTokens: number
+  /** Leading tokens of the prompt that lie there; absent: all of it, as after a prefill leg. */
+  readonly tokens?: number
 }
 
 /** What the scheduler must know of a request. */

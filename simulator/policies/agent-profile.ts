@@ -17,5 +17,6 @@ export function agentProfile(profile: EngineProfile): EndpointProfile {
     kvTokens: profile.kvTokens,
     tiers: Object.fromEntries(lower),
     transfer: profile.transfer,
+    ...(profile.pullsFromPeers ? { peerPull: profile.transfer } : {}),
   }
 }

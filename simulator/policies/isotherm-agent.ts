@@ -17,6 +17,7 @@ import {
   type Pair,
 } from '../../cluster-agent/routing/select.ts'
 import { Speculation } from '../../cluster-agent/routing/speculation.ts'
+import { TIER_NOWHERE, TIERS } from '../../core/tiers.ts'
 import type { SimRequest } from '../world/request.ts'
 import { ENDPOINTS_MAX, TIER_COUNT } from '../world/residency.ts'
 import { agentProfile } from './agent-profile.ts'
@@ -56,6 +57,7 @@ export class IsothermAgent implements EndpointPolicy {
   private readonly endpoints: readonly Endpoint[]
   private readonly books: readonly ClusterBooks[]
   private readonly adapters: AdapterSlots
+  private readonly canPull: boolean
   private readonly runs = new Int32Array(ENDPOINTS_MAX * TIER_COUNT)
   /** What the last choice for a request was, until it is sent. */
   private readonly chosen = new Map<number, Priced>()
@@ -72,6 +74,7 @@ export class IsothermAgent implements EndpointPolicy {
         version: null,
         profile: { ...agentProfile(profile), adapterLoadMs: adapters.loadMs },
       }))
+    this.canPull = this.endpoints.some(({ profile }) => profile.peerPull !== undefined)
     const kvTokens = this.endpoints.map(({ profile }) => profile.kvTokens)
     this.books = clusters.map(() => new ClusterBooks(kvTokens))
     this.adapters = new AdapterSlots()
@@ -91,6 +94,7 @@ export class IsothermAgent implements EndpointPolicy {
       decode: pair.decode.endpoint.number,
       predictedMs: predictedMs(pair),
       workMs: pair.loadMs + pair.prefillMs,
+      pull: pair.source && { source: pair.source.endpoint.number, tokens: pair.reusedTokens },
     }
   }
 
@@ -203,11 +207,13 @@ export class IsothermAgent implements EndpointPolicy {
     const { blockTokens, shape } = world
     const nowMs = world.nowMs()
     const numbers = only === null ? (world.endpointsOf[cluster] ?? []) : [only]
-    let mask = 0
-    for (const number of numbers) mask |= 1 << number
+    const mask = numbers.reduce((bits, number) => bits | (1 << number), 0) >>> 0
     const limit = Math.floor(request.promptTokens / blockTokens)
     world.clusterView.advance(nowMs)
-    world.clusterView.match(request.blocks, limit, mask >>> 0, runs)
+    world.clusterView.match(request.blocks, limit, mask, runs)
+    // Peers read each other's DRAM only.
+    const dram = this.canPull ? TIERS[1].number : TIER_NOWHERE
+    const pullable = world.clusterView.prefixOn(dram, request.blocks, limit, mask)
     const books = this.books[cluster]
     const guesses = books?.speculation.match(markersOf(request, blockTokens), nowMs)
     const size: RequestSize = {
@@ -228,6 +234,7 @@ export class IsothermAgent implements EndpointPolicy {
           endpoint,
           load,
           runs: runsOf(runs, number),
+          pullableTokens: (pullable[number] ?? 0) * blockTokens,
           speculativeTokens: (guesses?.get(number) ?? 0) / BYTES_PER_TOKEN,
           ...adapter,
           unavailable: world.isHealthy(number) ? null : 'dead',

@@ -24,6 +24,8 @@ export interface Placement {
   readonly predictedMs: number | null
   /** Work that the policy books on the prefill engine. */
   readonly workMs: number
+  /** A peer whose DRAM holds so many leading tokens of the prompt, which are pulled from there. */
+  readonly pull?: { readonly source: number; readonly tokens: number } | null
 }
 
 export interface RegionChoice {

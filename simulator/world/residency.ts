@@ -148,6 +148,24 @@ export class ResidencyView {
     }
   }
 
+  /** Blocks of the longest prefix that lies on one tier (by number) of each of `endpoints`, wherever else it lies. Valid until the next call. */
+  prefixOn(tier: number, blocks: Int32Array, limit: number, endpoints: number): Int32Array {
+    const { held } = this
+    held.fill(0)
+    const words = this.words[tier - 1]
+    const count = Math.min(limit, blocks.length)
+    let open = endpoints
+    for (let i = 0; i < count && open !== 0; i++) {
+      open = (open & (words?.[blocks[i] ?? 0] ?? 0)) >>> 0
+      for (let rest = open; rest !== 0; rest &= rest - 1) {
+        const endpoint = 31 - Math.clz32(rest & -rest)
+        held[endpoint] = (held[endpoint] ?? 0) + 1
+      }
+    }
+    return held
+  }
+
+  private readonly held = new Int32Array(ENDPOINTS_MAX)
   private readonly reach = new Uint32Array(TIER_COUNT)
 
   private apply(code: number, block: number): void {

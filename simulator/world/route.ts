@@ -3,6 +3,7 @@
  * failover before the first token. Measures what a caller would see.
  */
 import type { BlockSequence } from '../engine/block-sequence.ts'
+import type { RemoteKv } from '../engine/sequence.ts'
 import { Random } from './random.ts'
 import type { Outcome, SimRequest } from './request.ts'
 import { legOf, newTrip, outcomeOf, type Trip } from './trip.ts'
@@ -73,7 +74,7 @@ export class Route implements EngineListener {
     const trip = this.tripOf(sequence)
     if (!trip?.placement) return
     if (trip.leg === null && trip.prefillLeg === sequence) {
-      const leg = this.submit(trip, trip.placement.decode, { remote: sequence })
+      const leg = this.submit(trip, trip.placement.decode, false, { cachedTokens: sequence.cachedTokens })
       if (leg === null) this.failover(trip)
       else trip.leg = leg
       return
@@ -162,18 +163,15 @@ export class Route implements EngineListener {
     trip.warmth = this.world.warmth(request.blocks, placement.prefill)
     this.world.endpoint.sent?.(request, placement)
     if (placement.prefill === placement.decode) {
-      trip.leg = this.submit(trip, placement.prefill, {})
+      const pulled = this.world.pulled(request.blocks, placement)
+      trip.leg = this.submit(trip, placement.prefill, false, pulled)
     } else {
-      trip.prefillLeg = this.submit(trip, placement.prefill, { isProducer: true })
+      trip.prefillLeg = this.submit(trip, placement.prefill, true, null)
     }
     if (trip.leg === null && trip.prefillLeg === null) this.failover(trip)
   }
 
-  private submit(
-    { request }: Trip,
-    endpoint: number,
-    { isProducer = false, remote = null }: { isProducer?: boolean; remote?: BlockSequence | null },
-  ): BlockSequence | null {
+  private submit({ request }: Trip, endpoint: number, isProducer: boolean, remote: RemoteKv | null) {
     const { stalls } = this.options.shape
     const order = legOf(request, `${request.number}.${this.legs++}`, isProducer, remote)
     const stallMs = stalls.share > 0 && this.stalls.next() < stalls.share ? stalls.ms : 0

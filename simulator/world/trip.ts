@@ -1,5 +1,6 @@
 /** One request on its way, and what a caller would have seen of it. */
 import type { BlockRequest, BlockSequence } from '../engine/block-sequence.ts'
+import type { RemoteKv } from '../engine/sequence.ts'
 import type { Placement, RegionChoice } from '../policies/policy.ts'
 import type { Outcome, SimRequest, Warmth } from './request.ts'
 
@@ -44,7 +45,7 @@ export function legOf(
   request: SimRequest,
   id: string,
   isProducer: boolean,
-  remote: BlockSequence | null,
+  remote: RemoteKv | null,
 ): BlockRequest {
   return {
     id,
@@ -56,7 +57,7 @@ export function legOf(
     sessionId: null,
     isReportFull: false,
     isProducer,
-    remote: remote === null ? null : { cachedTokens: remote.cachedTokens },
+    remote,
   }
 }
 
@@ -84,10 +85,15 @@ export function outcomeOf(trip: Trip, state: Outcome['state'], nowMs: number, ba
     },
     predictedMs: trip.predictedMs,
     gpuTokens: first ? first.cachedTokens - first.loadedTokens : 0,
-    lowerTokens: first?.request.remote === null ? first.loadedTokens : 0,
+    lowerTokens: first ? lowerTokens(first) : 0,
     warmth: trip.warmth,
     detourMs: trip.choice?.detourMs ?? 0,
     attempts: trip.attempts,
     preemptions: leg?.preemptions ?? 0,
   }
+}
+
+/** From its own tiers or a peer's: all that was loaded but a hand-off. */
+function lowerTokens({ request: { remote }, loadedTokens }: BlockSequence): number {
+  return remote === null || remote.tokens !== undefined ? loadedTokens : 0
 }

@@ -3,7 +3,9 @@
  * what exists and what it knows of itself.
  */
 import { Breaker } from '../../worker/memory/breaker.ts'
-import type { EngineReading, Heartbeat, Policy, PolicyWorld } from '../policies/policy.ts'
+import { TIERS } from '../../core/tiers.ts'
+import type { RemoteKv } from '../engine/sequence.ts'
+import type { EngineReading, Heartbeat, Placement, Policy, PolicyWorld } from '../policies/policy.ts'
 import { Adapters } from './adapters.ts'
 import { Clock } from './clock.ts'
 import { Random } from './random.ts'
@@ -153,6 +155,17 @@ export class World implements PolicyWorld {
       longestBlocks = Math.max(longestBlocks, held)
     }
     return { heldBlocks, longestBlocks }
+  }
+
+  /** What is truly there of a prefix that a policy wants to pull; null: nothing, so that it is computed. */
+  pulled(blocks: Int32Array, { pull }: Placement): RemoteKv | null {
+    if (!pull || !this.isHealthy(pull.source)) return null
+    const { trueView, blockTokens } = this
+    trueView.advance(this.clock.nowMs)
+    const limit = Math.floor(pull.tokens / blockTokens)
+    const held = trueView.prefixOn(TIERS[1].number, blocks, limit, 2 ** pull.source)
+    const tokens = (held[pull.source] ?? 0) * blockTokens
+    return tokens > 0 ? { cachedTokens: tokens, tokens } : null
   }
 
   heartbeat(cluster: number, region: number): Heartbeat | null {

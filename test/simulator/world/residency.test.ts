@@ -31,6 +31,13 @@ test('a view matches as the index of an agent does', () => {
       view.match(chain, BLOCKS, (1 << ENDPOINTS) - 1, into)
       for (let endpoint = 0; endpoint < ENDPOINTS; endpoint++)
         expect(runsOf(into, endpoint)).toEqual(index.match(chain, endpoint))
+      for (let tier = 1; tier <= TIER_COUNT; tier++) {
+        const held = view.prefixOn(tier, chain, BLOCKS, (1 << ENDPOINTS) - 1)
+        for (let endpoint = 0; endpoint < ENDPOINTS; endpoint++) {
+          const end = chain.findIndex((block) => !index.has(block, endpoint, tier))
+          expect(held[endpoint]).toBe(end < 0 ? BLOCKS : end)
+        }
+      }
     }),
     { numRuns: 500 },
   )

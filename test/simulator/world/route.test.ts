@@ -153,3 +153,39 @@ test('every policy serves every request of a world that is not overloaded', () =
   ])
     for (const { state } of run({ policy })) expect(state).toBe('served')
 })
+
+test('a prefix is pulled out of a peer where that is quicker than computing it, and what is not there is not', () => {
+  const endpoints = (pullsFromPeers: boolean) => [
+    { count: 4, profile: 'gpt-oss-120b-h200', overrides: { pullsFromPeers } },
+  ]
+  const burst = (pullsFromPeers: boolean) =>
+    run({
+      world: {
+        regions: ['us-east'],
+        clusters: [{ region: 'us-east', endpoints: endpoints(pullsFromPeers) }],
+        delays: { eventsMs: 0 },
+      },
+      // One prompt, asked faster than one engine answers.
+      workload: {
+        groups: 1,
+        usersPerGroup: 200,
+        systemTokens: 32_000,
+        questionTokens: 2000,
+        stages: [{ ratePerS: 8, seconds: 30 }],
+      },
+    })
+  const pulling = burst(true)
+  const pulled = pulling.filter(({ lowerTokens }) => lowerTokens > 0)
+  // Only until the other engines hold the prefix themselves.
+  expect(pulled.length).toBeGreaterThan(0)
+  expect(pulled.length).toBeLessThan(20)
+  for (const { lowerTokens, split, gpuTokens } of pulled) {
+    expect(gpuTokens + lowerTokens).toBeLessThan(34_000)
+    // The law of the transfer, shared by those who pull at once.
+    expect(split.loadMs).toBeGreaterThanOrEqual(20.2 + (lowerTokens * 73_728) / 17.42e6 - 1e-6)
+  }
+  const computing = burst(false)
+  expect(computing.every(({ lowerTokens }) => lowerTokens === 0)).toBe(true)
+  const most = (outcomes: readonly Outcome[]) => Math.max(...outcomes.slice(8).map(({ ttftMs }) => ttftMs))
+  expect(most(pulling)).toBeLessThan(most(computing))
+})
