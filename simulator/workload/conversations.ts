@@ -34,6 +34,7 @@ const classSchema = z.strictObject({
   outputTokens: lengthSchema,
   adapters: z.boolean().default(false).describe('Each tenant has an adapter of its own'),
   parallel: z.int().positive().max(1000).default(1).describe('Requests of one turn that fork from it'),
+  forkFrom: z.int().nonnegative().max(1000).default(0).describe('The first turn that forks, from 0'),
 })
 type SessionClass = z.infer<typeof classSchema>
 
@@ -119,7 +120,8 @@ function session(
   for (let turn = 0; turn < turns && atMs < untilMs; turn++) {
     const outputTokens = length(kind.outputTokens, random)
     const answer = { path: names.newPath(), tokens: outputTokens }
-    for (let branch = 0; branch < kind.parallel; branch++) {
+    const branches = turn < kind.forkFrom ? 1 : kind.parallel
+    for (let branch = 0; branch < branches; branch++) {
       // Branches differ in their last words; the conversation goes on from the first.
       const own = branch === 0 ? [] : [{ path: names.newPath(), tokens: length(kind.turnTokens, random) }]
       const prompt = [...segments, ...own]
@@ -136,8 +138,7 @@ function session(
         outputTokens,
         blocks: names.blocksOf(branch === 0 ? [...prompt, answer] : prompt),
         ends: names.endsOf(prompt),
-        label:
-          kind.parallel > 1 ? 'fork' : options.classes.length > 1 ? kind.name : turn === 0 ? 'first' : 'turn',
+        label: labelOf(kind, options.classes.length, turn, branches),
       })
     }
     segments = [...segments, answer, { path: names.newPath(), tokens: length(kind.turnTokens, random) }]
@@ -146,6 +147,12 @@ function session(
     atMs += outputTokens * ANSWER_MS_PER_TOKEN + length(kind.thinkS, random, 0.001) * 1000
   }
   return drafts
+}
+
+function labelOf(kind: SessionClass, classes: number, turn: number, branches: number): string {
+  if (kind.parallel > 1) return branches > 1 ? 'fork' : 'parent'
+  if (classes > 1) return kind.name
+  return turn === 0 ? 'first' : 'turn'
 }
 
 function length({ median, sigma, max }: z.infer<typeof lengthSchema>, random: Random, unit = 1): number {

@@ -72,3 +72,17 @@ test('what is wrong is said with the name of the field', () => {
   expect(() => buildWorkload(readScenario('mooncake').scenario, 1, null)).toThrow(/--trace/)
   expect(() => readScenario('no-such')).toThrow(/no scenario 'no-such'/)
 })
+
+test('a conversation forks from the turn on that its class says, on the prefix that it has by then', () => {
+  const { requests } = buildWorkload(readScenario('fork').scenario, 1, null)
+  const parents = requests.filter(({ label }) => label === 'parent')
+  const forks = requests.filter(({ label }) => label === 'fork')
+  expect(parents.length).toBeGreaterThan(0)
+  expect(forks.length % 43).toBe(0)
+  for (const fork of forks) {
+    const parent = parents.find(({ session }) => session === fork.session)
+    expect(parent?.arrivalMs).toBeLessThan(fork.arrivalMs)
+    const shared = Math.floor((parent?.promptTokens ?? 0) / 64)
+    expect(fork.blocks.slice(0, shared)).toEqual(parent?.blocks.slice(0, shared))
+  }
+})
