@@ -1,7 +1,8 @@
 /** Simulated figures beside published ones of the same workload. */
 import type { Metrics } from './metrics.ts'
-import { PUBLISHED, type PublishedCell } from './published.ts'
+import { PUBLISHED, PUBLISHED_RATIOS, type PublishedCell } from './published.ts'
 import type { ResultFile } from './result-file.ts'
+import { runsOf } from './selection.ts'
 import { interval } from './statistics.ts'
 import type { Table } from './table-data.ts'
 
@@ -33,4 +34,37 @@ function simulated(result: ResultFile, { policy, stage, what }: PublishedCell): 
       ? metrics.outputTokensPerS
       : (what === 'TTFT p90 s' ? metrics.ttftMs.p90 : metrics.ttftMs.mean) / 1000
   return interval(all.map(pick)).mean
+}
+
+/** Publications that tell only how much better one run was than another. */
+export function publishedRatioTable(result: ResultFile): Table[] {
+  const rows = PUBLISHED_RATIOS.filter(({ scenario }) => scenario === result.scenario).flatMap(
+    ({ said, stage, of, to, figure, pick, value }) => {
+      const meanOf = ({ variant, policy }: typeof of) => {
+        const all = runsOf(result, variant, policy).flatMap((run) =>
+          stage === null
+            ? [run.overall]
+            : run.stages.flatMap(({ name, metrics }) => (name === stage ? [metrics] : [])),
+        )
+        return interval(all.map(pick)).mean
+      }
+      const base = meanOf(to)
+      const simulated = meanOf(of) / base
+      if (base === 0 || simulated === 0) return []
+      const name = ({ variant, policy }: typeof of) => `${variant} ${policy}`
+      return [
+        [
+          said,
+          `${name(of)} / ${name(to)}`,
+          figure,
+          value.toFixed(2),
+          simulated.toFixed(2),
+          (simulated / value).toFixed(2),
+        ],
+      ]
+    },
+  )
+  if (rows.length === 0) return []
+  const head = ['published as', 'simulated as', 'figure', 'published', 'simulated', 'ratio']
+  return [{ title: 'Beside published ratios', head, rows }]
 }

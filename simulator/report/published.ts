@@ -1,7 +1,8 @@
 /**
- * Figures that others have published of the same workloads: llm-d-kv-cache benchmarking/73-capacity and 37-capacity. No
- * constant of a scenario is fitted to them.
+ * Figures that others have published of the same workloads: llm-d-kv-cache benchmarking/73-capacity and 37-capacity, llm-d's
+ * posts on tiers and on pulling KV from peers. No constant of a scenario is fitted to them.
  */
+import type { Metrics } from './metrics.ts'
 
 export interface PublishedCell {
   readonly scenario: string
@@ -81,4 +82,77 @@ export const PUBLISHED: readonly PublishedCell[] = [
   }),
   ...cells(C37, '20/s', 'tok/s', { 'llm-d-precise': 9295, 'llm-d-estimated': 6748, random: 3099 }),
   ...cells(C37, '20/s', 'TTFT p90 s', { 'llm-d-precise': 0.29, 'llm-d-estimated': 43.6, random: 177 }),
+]
+
+/** A figure of one run over that of another, as publications that give no absolute ones tell it. */
+export interface PublishedRatio {
+  readonly scenario: string
+  /** What the publication calls it. */
+  readonly said: string
+  readonly stage: string | null
+  readonly of: Side
+  readonly to: Side
+  readonly figure: string
+  readonly pick: (metrics: Metrics) => number
+  readonly value: number
+}
+
+interface Side {
+  readonly variant: string
+  readonly policy: string
+}
+
+const rate = ({ outputTokensPerS }: Metrics) => outputTokensPerS
+const p50 = ({ ttftMs }: Metrics) => ttftMs.p50
+const p90 = ({ ttftMs }: Metrics) => ttftMs.p90
+const gpuOnly: Side = { variant: 'GPU only', policy: 'llm-d-load' }
+
+/** Of the posts on tiers it is not said which router a row has: the one without tiers is taken to go by load. */
+export const PUBLISHED_RATIOS: readonly PublishedRatio[] = [
+  {
+    scenario: 'tiers',
+    said: 'CPU offload against GPU only',
+    stage: '40/s',
+    of: { variant: 'DRAM', policy: 'llm-d-load' },
+    to: gpuOnly,
+    figure: 'tok/s',
+    pick: rate,
+    value: 1.75,
+  },
+  {
+    scenario: 'tiers',
+    said: 'tier-aware routing against GPU only',
+    stage: '40/s',
+    of: { variant: 'DRAM', policy: 'llm-d-precise' },
+    to: gpuOnly,
+    figure: 'tok/s',
+    pick: rate,
+    value: 2.15,
+  },
+  {
+    scenario: 'fork',
+    said: '43 subagents: pulls against affinity',
+    stage: null,
+    of: { variant: 'pulls', policy: 'isotherm' },
+    to: { variant: 'no pulls', policy: 'llm-d-affinity' },
+    figure: 'TTFT p90',
+    pick: p90,
+    value: 1.6 / 11.2,
+  },
+  ...(
+    [
+      ['4/s', 0.93 / 1.12],
+      ['12/s', 2.1 / 12.2],
+      ['16/s', 7.8 / 21.3],
+    ] as const
+  ).map(([load, value]) => ({
+    scenario: 'peer-pull',
+    said: `pulls against none at ${load}`,
+    stage: null,
+    of: { variant: `${load} pulls`, policy: 'isotherm' },
+    to: { variant: load, policy: 'llm-d-load' },
+    figure: 'TTFT p50',
+    pick: p50,
+    value,
+  })),
 ]

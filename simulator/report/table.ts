@@ -3,7 +3,7 @@ import type { Metrics } from './metrics.ts'
 import type { Table } from './table-data.ts'
 import type { ResultFile } from './result-file.ts'
 import { change, ms, percent, plain } from './cells.ts'
-import { publishedTable } from './published-table.ts'
+import { publishedRatioTable, publishedTable } from './published-table.ts'
 import { pairsOf, policiesOf, runsOf, variantsOf } from './selection.ts'
 import { spendTable } from './spend-table.ts'
 import { stageTables } from './stage-tables.ts'
@@ -23,6 +23,7 @@ export function tablesOf(result: ResultFile): Table[] {
     spendTable(result),
     ...kneeTable(result),
     ...publishedTable(result),
+    ...publishedRatioTable(result),
   ]
 }
 

@@ -90,3 +90,21 @@ test('metrics of a run say what was served, split and hit', () => {
   expect(windows[0]!.metrics.requests).toBeGreaterThan(0)
   expect(labels.map(({ name }) => name)).toEqual(['again', 'first'])
 })
+
+test('a published ratio stands beside that of the same two runs, and is left out when one was not played', () => {
+  const run = (variant: string, policy: string, tokensPerS: number) => {
+    const [{ overall }] = result.runs as [ResultFile['runs'][number]]
+    const metrics = { ...overall, outputTokensPerS: tokensPerS }
+    return { ...result.runs[0]!, variant, policy, stages: [{ name: '40/s', metrics }] }
+  }
+  const tiers: ResultFile = {
+    ...result,
+    scenario: 'tiers',
+    runs: [run('GPU only', 'llm-d-load', 5000), run('DRAM', 'llm-d-load', 7000)],
+  }
+  const text = markdownOf([tiers])
+  expect(text).toContain(
+    '| CPU offload against GPU only | DRAM llm-d-load / GPU only llm-d-load | tok/s | 1.75 | 1.40 | 0.80 |',
+  )
+  expect(text).not.toContain('tier-aware routing')
+})
