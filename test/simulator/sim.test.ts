@@ -1,8 +1,9 @@
-import { execFileSync, spawnSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterAll, expect, test } from 'vitest'
 
 const SIM = join(dirname(dirname(dirname(fileURLToPath(import.meta.url)))), 'simulator/sim.ts')
@@ -19,7 +20,7 @@ world:
     - { region: eu-central, endpoints: [{ count: 1, profile: qwen3-32b-tp2-h100 }] }
 workload:
   kind: conversations
-  seconds: 60
+  seconds: 20
   classes:
     - name: chat
       sessionsPerS: 1
@@ -31,36 +32,34 @@ workload:
 policies: [isotherm, gorgo, sticky+llm-d-precise]
 `
 
-test('equal seeds give equal bytes, and the report is made of them', () => {
+const sim = async (...args: string[]) => promisify(execFile)(process.execPath, [SIM, ...args])
+
+test('equal seeds give equal bytes, and the report is made of them', async () => {
   const scenario = join(folder, 'own.yaml')
   writeFileSync(scenario, OWN)
-  const run = (json: string) =>
-    execFileSync(
-      process.execPath,
-      [SIM, 'run', '--scenario', scenario, '--seeds', '2', '--json', json, '--no-progress'],
-      { encoding: 'utf8' },
-    )
-  const first = join(folder, 'first.json')
-  expect(run(first)).toMatch(/simulated requests a second, \d+ a processor second/)
-  const bytes = readFileSync(first, 'utf8')
-  run(first)
-  expect(readFileSync(first, 'utf8')).toBe(bytes)
-  execFileSync(process.execPath, [SIM, 'report', folder])
+  const files = ['first.json', 'second.json'].map((name) => join(folder, name))
+  const played = ['run', '--scenario', scenario, '--seeds', '2', '--no-progress', '--json']
+  for (const { stdout } of await Promise.all(files.map((file) => sim(...played, file))))
+    expect(stdout).toMatch(/simulated requests a second, \d+ a processor second/)
+  const [first, second] = files.map((file) => readFileSync(file, 'utf8'))
+  expect(second).toBe(first)
+  await sim('report', folder)
   expect(readFileSync(join(folder, 'report.html'), 'utf8')).toContain('<svg')
   expect(readFileSync(join(folder, 'report.md'), 'utf8')).toContain('### own')
 })
 
-test('a wrong scenario, policy or folder is a message and a failure, no stack', () => {
+test('a wrong scenario, policy or folder is a message and a failure, no stack', async () => {
   const bad = join(folder, 'bad.yaml')
-  writeFileSync(bad, OWN.replace('seconds: 60', 'seconds: none'))
-  const fail = (...args: string[]) => {
-    const { status, stderr } = spawnSync(process.execPath, [SIM, ...args], { encoding: 'utf8' })
-    expect(status).toBe(1)
-    expect(stderr).not.toContain('    at ')
-    return stderr
+  writeFileSync(bad, OWN.replace('seconds: 20', 'seconds: none'))
+  const wrong: readonly (readonly [readonly string[], string])[] = [
+    [['run', '--scenario', bad], 'workload.seconds'],
+    [['run', 'b2b-73', '--policies', 'best'], "no policy 'best'"],
+    [['run', 'b2b-73', '--seeds', '0'], 'whole number'],
+    [['report', `${tmpdir()}/no-such-folder`], 'no-such-folder'],
+  ]
+  const failures = await Promise.all(wrong.map(([args]) => sim(...args).catch((failure: unknown) => failure)))
+  for (const [i, [, message]] of wrong.entries()) {
+    expect(failures[i]).toMatchObject({ code: 1, stderr: expect.stringContaining(message) })
+    expect(failures[i]).not.toMatchObject({ stderr: expect.stringContaining('    at ') })
   }
-  expect(fail('run', '--scenario', bad)).toContain('workload.seconds')
-  expect(fail('run', 'b2b-73', '--policies', 'best')).toContain("no policy 'best'")
-  expect(fail('run', 'b2b-73', '--seeds', '0')).toContain('whole number')
-  expect(fail('report', tmpdir() + '/no-such-folder')).toContain('no-such-folder')
 })
