@@ -3,8 +3,9 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Command } from 'commander'
 import { afterAll, expect, test } from 'vitest'
-import { AssessFailure, runAssess, type AssessOptions } from '../../cli/assess.ts'
+import { addAssessCommand, AssessFailure, runAssess, type AssessOptions } from '../../cli/assess.ts'
 import { boundedLines } from '../../cli/bounded-lines.ts'
 import { generateWorkload } from '../../cli/replay/workload.ts'
 import { assessmentText } from '../../simulator/assess/assessment-text.ts'
@@ -96,9 +97,7 @@ test('what is wrong is one message that names it, and no prompt is printed', asy
   expect(await fail({ trace: write('long', [long]) })).toContain('no request fits into')
 })
 
-test('the command prints advice, writes JSON and refuses what it does not know', () => {
-  const run = (...args: string[]) =>
-    spawnSync(process.execPath, [ISOTHERM, 'assess', ...args], { encoding: 'utf8' })
+test('the command prints advice and writes JSON, and neither holds a prompt', () => {
   const log = write('log.jsonl', [
     ...[0, 1, 2, 3].map((second) => ({
       timestamp: second * 1000,
@@ -108,15 +107,28 @@ test('the command prints advice, writes JSON and refuses what it does not know',
     'not JSON',
   ])
   const json = join(folder, 'out.json')
-  const { status, stdout } = run('--trace', log, '--endpoints', '2', '--seeds', '2', '--json', json)
+  const args = ['--trace', log, '--endpoints', '2', '--seeds', '2', '--json', json]
+  const { status, stdout } = spawnSync(process.execPath, [ISOTHERM, 'assess', ...args], { encoding: 'utf8' })
   expect(status).toBe(0)
   expect(stdout).toContain('Advice: do not adopt')
   expect(stdout).toContain('1 malformed lines were left out: line 5: not JSON')
   const told = readFileSync(json, 'utf8')
   expect(JSON.parse(told)).toMatchObject({ facts: { requests: 4 }, advice: { verdict: 'do not adopt' } })
   expect(stdout + told).not.toContain('TOPSECRET')
-  const wrong = run('--trace', log, '--profile', 'abacus')
-  expect([wrong.status, wrong.stderr]).toEqual([1, expect.stringContaining('qwen3-32b-tp2-h100')])
+})
+
+test('an option out of its bounds is refused with what it may be', async () => {
+  const refuse = (...args: string[]) => {
+    const program = new Command().exitOverride().configureOutput({ writeErr: () => {} })
+    addAssessCommand(program)
+    return expect(program.parseAsync(['node', 'isotherm', 'assess', '--trace', mooncake, ...args])).rejects
+  }
+  await refuse('--profile', 'abacus').toThrow('qwen3-32b-tp2-h100')
+  await refuse('--endpoints', '33').toThrow('from 1 to 32')
+  await refuse('--regions', '1.5').toThrow('a whole number from 1 to 6')
+  await refuse('--seeds', '').toThrow('from 2 to 20')
+  await refuse('--dram-gib', '-1').toThrow('a number from 0')
+  await refuse('--speed', '0').toThrow('above 0')
 })
 
 test('lines are bounded: a longer one comes as null, and the others whole', async () => {
