@@ -16,6 +16,7 @@ export const PLAN_REASONS = [
   'least-wait',
   'nearest',
   'stay',
+  'replica',
   'no-directory',
   'failover',
   'hedge',

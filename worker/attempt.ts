@@ -11,6 +11,7 @@ import type { Admission } from './admit.ts'
 import { callCluster } from './cluster-call.ts'
 import type { Edge } from './env.ts'
 import { newNonce } from './envelope-seal.ts'
+import { deepestBytes } from './plan/candidate.ts'
 import { predictedTtftMs, type PricedCandidate } from './plan/price.ts'
 import { settledWithin } from './settled-within.ts'
 import type { Survey } from './survey.ts'
@@ -70,6 +71,7 @@ export async function tryCluster(
   const { markers } = shipment.survey.fingerprint
   const startMs = Date.now()
   edge.bookings.book(cluster, entry.terms.prefillMs + entry.terms.loadMs, markers, startMs)
+  edge.sharedPrefixes.note(markers, deepestBytes(shipment.survey.candidates))
   edge.breaker.begin(cluster, startMs)
   const arriving = arrive(post(edge, shipment, entry, attempt, call.signal), (response) => {
     edge.lastHeard.hear(cluster, Date.now())

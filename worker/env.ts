@@ -30,6 +30,7 @@ import { Notes } from './memory/notes.ts'
 import { Outages } from './memory/outages.ts'
 import { RecentLookups } from './memory/recent-lookups.ts'
 import { RoundTrips } from './memory/round-trips.ts'
+import { SharedPrefixes } from './memory/shared-prefixes.ts'
 import { Shadows } from './memory/shadows.ts'
 import { SingleFlight } from './memory/single-flight.ts'
 import { TtftRatios } from './memory/ttft-ratios.ts'
@@ -78,6 +79,7 @@ export interface Edge {
   readonly notes: Notes
   readonly shadows: Shadows
   readonly bookings: Bookings
+  readonly sharedPrefixes: SharedPrefixes
   readonly breaker: Breaker
   readonly counters: Counters
   readonly hedgeBudget: HedgeBudget
@@ -158,6 +160,7 @@ function parseEdge(bindings: EdgeBindings): Edge {
     shadows: new Shadows(),
     directoryMemory,
     bookings: new Bookings(directoryMemory.notes),
+    sharedPrefixes: new SharedPrefixes(),
     breaker: new Breaker(directoryMemory.sightings),
     counters: new Counters(),
     hedgeBudget: new HedgeBudget(),

@@ -8,7 +8,7 @@ import { askDirectory, type Knowledge } from './directory-client.ts'
 import type { Edge } from './env.ts'
 import type { Fingerprint } from './fingerprint.ts'
 import { bookedQueueMs } from './plan/booked-queue.ts'
-import type { Candidate } from './plan/candidate.ts'
+import { deepestBytes, type Candidate } from './plan/candidate.ts'
 import { boundKnowledge } from './plan/freshness.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
 
@@ -53,6 +53,7 @@ export function planUnder(
     routing,
     knowledge,
     stayMarginMs: edge.config.stayMarginMs,
+    isShared: edge.sharedPrefixes.isShared(fingerprint.markers, deepestBytes(candidates)),
     pinnedCluster,
     stickyKey: promptCacheKey ?? fingerprint.firstMessageKey,
     random: Math.random,

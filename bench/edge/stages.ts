@@ -28,6 +28,7 @@ export function measureStages(text: string) {
       stayMarginMs: 50,
       pinnedCluster: null,
       stickyKey: '',
+      isShared: false,
       random: Math.random,
     })
   const stages: Readonly<Record<string, () => unknown>> = {

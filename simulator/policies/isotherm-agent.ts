@@ -5,7 +5,6 @@
  */
 import { Room } from '../../cluster-agent/admission/room.ts'
 import { AdapterSlots } from '../../cluster-agent/routing/adapter-slots.ts'
-import { Bookings } from '../../cluster-agent/routing/bookings.ts'
 import type { Candidate, RequestSize } from '../../cluster-agent/routing/candidate.ts'
 import { queuesOf, type Standing } from '../../cluster-agent/routing/cluster-queues.ts'
 import type { Endpoint } from '../../cluster-agent/routing/endpoint.ts'
@@ -16,12 +15,11 @@ import {
   selectPair,
   type Pair,
 } from '../../cluster-agent/routing/select.ts'
-import { Speculation } from '../../cluster-agent/routing/speculation.ts'
 import { TIER_NOWHERE, TIERS } from '../../core/tiers.ts'
 import type { SimRequest } from '../world/request.ts'
 import { ENDPOINTS_MAX, TIER_COUNT } from '../world/residency.ts'
 import { agentProfile } from './agent-profile.ts'
-import { HeldRequests } from './held-requests.ts'
+import { ClusterBooks } from './cluster-books.ts'
 import { BYTES_PER_TOKEN, markersOf } from './markers.ts'
 import { runsOf } from './match-runs.ts'
 import type { EndpointPolicy, Heartbeat, Placement, PolicyWorld } from './policy.ts'
@@ -33,18 +31,6 @@ const PINNED_WEIGHT = 0.1
 const ANSWER_TOKENS_USUAL = 512
 /** Default of `admission.holdMs` in cluster-agent/config.ts. */
 const HOLD_MS = 500
-
-/** What the agent of one cluster keeps. */
-class ClusterBooks {
-  readonly bookings: Bookings
-  readonly speculation = new Speculation()
-  readonly waiting = new HeldRequests()
-  handoffMs = 0
-
-  constructor(kvTokens: readonly number[]) {
-    this.bookings = new Bookings(kvTokens)
-  }
-}
 
 interface Priced {
   readonly size: RequestSize

@@ -7,8 +7,9 @@ import { policySchema, type ClusterConfig, type Policy as TenantPolicy } from '.
 import type { ClusterKnowledge } from '../../protocol/lookup.ts'
 import type { ModelOffer } from '../../protocol/report.ts'
 import { Bookings } from '../../worker/memory/bookings.ts'
+import { SharedPrefixes } from '../../worker/memory/shared-prefixes.ts'
 import { bookedQueueMs } from '../../worker/plan/booked-queue.ts'
-import type { Candidate } from '../../worker/plan/candidate.ts'
+import { deepestBytes, type Candidate } from '../../worker/plan/candidate.ts'
 import { makePlan } from '../../worker/plan/plan.ts'
 import { predictedTtftMs } from '../../worker/plan/price.ts'
 import type { SimRequest } from '../world/request.ts'
@@ -28,6 +29,7 @@ export class IsothermEdge implements RegionPolicy {
   private readonly tenant: TenantPolicy
   /** By region and isolate. */
   private readonly bookings: readonly (readonly Bookings[])[]
+  private readonly shared: readonly (readonly SharedPrefixes[])[]
   private readonly runs = new Int32Array(ENDPOINTS_MAX * TIER_COUNT)
 
   constructor(world: PolicyWorld) {
@@ -41,12 +43,22 @@ export class IsothermEdge implements RegionPolicy {
     }))
     this.offers = shape.clusters.map(({ endpoints }) => offerOf(endpoints, shape.kvBytesPerToken))
     this.tenant = policySchema.parse({ regions: [...shape.regions] })
-    this.bookings = shape.regions.map(() => Array.from({ length: shape.isolates }, () => new Bookings()))
+    const isolates = <T>(make: () => T) =>
+      shape.regions.map(() => Array.from({ length: shape.isolates }, () => make()))
+    this.bookings = isolates(() => new Bookings())
+    this.shared = isolates(() => new SharedPrefixes())
   }
 
   choose(request: SimRequest, isolate: number, isOpen: (cluster: number) => boolean): RegionChoice | null {
+    const candidates = this.layOut(request, isolate, isOpen)
+    const markers = markersOf(request, this.world.blockTokens)
+    const bytes = deepestBytes(candidates)
+    const shared = this.shared[request.region]?.[isolate]
+    const isShared = shared?.isShared(markers, bytes) ?? false
+    shared?.note(markers, bytes)
     const plan = makePlan({
-      candidates: this.layOut(request, isolate, isOpen),
+      candidates,
+      isShared,
       policy: this.tenant,
       promptBytes: request.promptTokens * BYTES_PER_TOKEN,
       routing: 'isotherm',

@@ -36,3 +36,8 @@ export function matchOf({ knowledge, speculativeBytes }: Candidate): { bytes: nu
   if (speculativeBytes > known) return { bytes: speculativeBytes, tier: 1 }
   return { bytes: known, tier: knowledge.state === 'known' ? knowledge.tier : 0 }
 }
+
+/** Canonical bytes of the prompt that are resident in the cluster that holds most of it. */
+export function deepestBytes(candidates: readonly Candidate[]): number {
+  return Math.max(0, ...candidates.map((candidate) => matchOf(candidate).bytes))
+}

@@ -5,10 +5,11 @@
 import { choose } from '../../core/choose.ts'
 import type { Policy, Routing } from '../../protocol/edge-config.ts'
 import type { PLAN_REASONS } from '../../protocol/receipt.ts'
-import { believedLoad, matchOf, type Candidate } from './candidate.ts'
+import { believedLoad, deepestBytes, matchOf, type Candidate } from './candidate.ts'
 import { addMoney } from './money.ts'
-import { assumeFrom, priceCandidate, sumTerms, type PricedCandidate } from './price.ts'
+import { assumeFrom, priceCandidate, sumTerms, type Assumptions, type PricedCandidate } from './price.ts'
 import { rendezvousRank } from './rendezvous.ts'
+import { findReplica } from './replicate.ts'
 import { rulesOf, type RuleContext } from './rules.ts'
 
 export type PlanReason = (typeof PLAN_REASONS)[number]
@@ -30,6 +31,8 @@ export interface PlanInput {
   readonly stickyKey: string
   /** The cluster that keeps what the request continues; null when it continues nothing. */
   readonly pinnedCluster: string | null
+  /** Whether other prompts have ended their match where this one does: then a second copy of the prefix may pay. */
+  readonly isShared: boolean
   readonly random: () => number
 }
 
@@ -59,12 +62,35 @@ export function makePlan(input: PlanInput): Plan {
   const strict = choose(input.candidates, [...hard, ...health], order)
   // When health leaves nobody, those in doubt are better than a refusal; policy never yields.
   const choice = strict.ranked.length > 0 ? strict : choose(input.candidates, hard, order)
-  const ranked = choice.ranked.flatMap(({ candidate }) => priced.get(candidate) ?? [])
+  const cheapest = choice.ranked.flatMap(({ candidate }) => priced.get(candidate) ?? [])
+  const copy =
+    input.isShared && input.routing === 'isotherm' ? drawReplica(input, cheapest, assumptions) : null
+  const ranked = copy === null ? cheapest : [copy, ...cheapest.filter((one) => one !== copy)]
   return {
     entries: ranked.map(({ entry }) => entry),
-    reason: reasonOf(input, ranked, possible),
+    reason: copy === null ? reasonOf(input, ranked, possible) : 'replica',
     rejected: choice.rejected.map(({ candidate, reason }) => ({ cluster: candidate.config.cluster, reason })),
   }
+}
+
+interface Priced {
+  readonly bare: PricedCandidate
+  readonly entry: PricedCandidate
+}
+
+/** Whose turn it is to carry the prefix elsewhere, or null. */
+function drawReplica(input: PlanInput, ranked: readonly Priced[], assumptions: Assumptions): Priced | null {
+  const [lead, ...others] = ranked
+  if (!lead || input.knowledge !== 'directory') return null
+  const { bytes } = matchOf(lead.bare.candidate)
+  const replica = findReplica(
+    lead.bare,
+    others.map(({ bare }) => bare),
+    ({ candidate }) =>
+      priceCandidate({ ...candidate, speculativeBytes: bytes }, input.promptBytes, assumptions),
+  )
+  if (replica === null || input.random() >= replica.probability) return null
+  return others.find(({ bare }) => bare === replica.entry) ?? null
 }
 
 interface Home {
@@ -74,7 +100,7 @@ interface Home {
 
 /** How deep the conversation is known where it is known best; null when no cluster knows most of it. */
 function findHome(candidates: readonly Candidate[], promptBytes: number): Home | null {
-  const matchedBytes = Math.max(0, ...candidates.map((candidate) => matchOf(candidate).bytes))
+  const matchedBytes = deepestBytes(candidates)
   if (matchedBytes < promptBytes * KNOWN_SHARE_MIN || matchedBytes === 0) return null
   const homes = candidates.filter((candidate) => matchOf(candidate).bytes === matchedBytes)
   return { matchedBytes, isLoadBelieved: homes.some((candidate) => believedLoad(candidate) !== null) }
@@ -104,7 +130,7 @@ function orderBy(
 
 function reasonOf(
   input: PlanInput,
-  ranked: readonly { readonly bare: PricedCandidate; readonly entry: PricedCandidate }[],
+  ranked: readonly Priced[],
   possible: readonly Candidate[],
 ): PlanReason | null {
   const [lead, ...others] = ranked

@@ -57,6 +57,7 @@ export function input(candidates: readonly Candidate[], change: Partial<PlanInpu
     stayMarginMs: 50,
     stickyKey: 'a conversation',
     pinnedCluster: null,
+    isShared: false,
     random: () => 0.5,
     ...change,
   }
