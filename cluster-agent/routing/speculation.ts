@@ -11,12 +11,19 @@ const PLACES_MAX = 4
 
 interface Guess {
   readonly endpoint: number
+  endMs: number
+}
+
+/** One prefix: where it is expected, the latest first. */
+interface Guesses {
   readonly offsetBytes: number
-  readonly endMs: number
+  readonly places: Guess[]
+  /** By which end it stands in the order of all; a later one moves it there when its turn comes. */
+  placedEndMs: number
 }
 
 export class Speculation {
-  readonly #guesses = new Map<number, readonly Guess[]>()
+  readonly #guesses = new Map<number, Guesses>()
 
   get size(): number {
     return this.#guesses.size
@@ -27,15 +34,16 @@ export class Speculation {
     const endMs = nowMs + SPECULATION_MS
     for (let at = 0; at + 2 < markers.length; at += 3) {
       const key = markerKeyNumber(markers, at)
-      const others = without(this.#guesses.get(key), endpoint)
-      this.#guesses.delete(key)
-      const guess = { endpoint, offsetBytes: markers[at] ?? 0, endMs }
-      this.#guesses.set(key, others.length === 0 ? [guess] : [guess, ...others.slice(0, PLACES_MAX - 1)])
+      const known = this.#guesses.get(key)
+      if (known) place(known.places, endpoint, endMs)
+      else
+        this.#guesses.set(key, {
+          offsetBytes: markers[at] ?? 0,
+          places: [{ endpoint, endMs }],
+          placedEndMs: endMs,
+        })
     }
-    for (const [key, [latest]] of this.#guesses) {
-      if (latest && latest.endMs > nowMs && this.#guesses.size <= MARKERS_MAX) break
-      this.#guesses.delete(key)
-    }
+    this.#expire(nowMs)
   }
 
   /** The request did not get to compute there. */
@@ -44,9 +52,9 @@ export class Speculation {
       const key = markerKeyNumber(markers, at)
       const guesses = this.#guesses.get(key)
       if (!guesses) continue
-      const others = without(guesses, endpoint)
-      if (others.length === 0) this.#guesses.delete(key)
-      else this.#guesses.set(key, others)
+      const index = guesses.places.findIndex((guess) => guess.endpoint === endpoint)
+      if (index >= 0) guesses.places.splice(index, 1)
+      if (guesses.places.length === 0) this.#guesses.delete(key)
     }
   }
 
@@ -57,13 +65,34 @@ export class Speculation {
     for (let at = markers.length - 3; at >= 0; at -= 3) {
       const guesses = this.#guesses.get(markerKeyNumber(markers, at))
       if (!guesses) continue
-      for (const { endpoint, offsetBytes, endMs } of guesses)
-        if (endMs > nowMs && !found.has(endpoint)) found.set(endpoint, offsetBytes)
+      for (const { endpoint, endMs } of guesses.places)
+        if (endMs > nowMs && !found.has(endpoint)) found.set(endpoint, guesses.offsetBytes)
     }
     return found
   }
+
+  /** Those at the head whose time has come, and those beyond the bound. */
+  #expire(nowMs: number): void {
+    for (const [key, guesses] of this.#guesses) {
+      if (guesses.placedEndMs > nowMs && this.#guesses.size <= MARKERS_MAX) return
+      this.#guesses.delete(key)
+      const endMs = guesses.places[0]?.endMs ?? 0
+      if (endMs <= guesses.placedEndMs) continue
+      guesses.placedEndMs = endMs
+      this.#guesses.set(key, guesses)
+    }
+  }
 }
 
-function without(guesses: readonly Guess[] | undefined, endpoint: number): readonly Guess[] {
-  return guesses?.filter((guess) => guess.endpoint !== endpoint) ?? []
+/** Puts the endpoint first. */
+function place(places: Guess[], endpoint: number, endMs: number): void {
+  const [latest] = places
+  if (latest?.endpoint === endpoint) {
+    latest.endMs = endMs
+    return
+  }
+  const index = places.findIndex((guess) => guess.endpoint === endpoint)
+  if (index >= 0) places.splice(index, 1)
+  places.unshift({ endpoint, endMs })
+  if (places.length > PLACES_MAX) places.pop()
 }
