@@ -1,94 +1,25 @@
 /**
- * `/metrics` in Prometheus text. Gauges are read when they are scraped; requests are counted as they end, by model only:
- * endpoints come and go, and their series with them. The pool's means stand under the names of llm-d's endpoint picker as well, so that the agent can be a spoke of an llm-d hub.
+ * `/metrics` in Prometheus text. Gauges are read when they are scraped. The pool's means stand under the names of llm-d's
+ * endpoint picker as well, so that the agent can be a spoke of an llm-d hub.
  */
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { FinishedRequest, RequestObserver } from './finished-request.ts'
 import type { PoolView } from './pool-view.ts'
-
-const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120]
-/** Measured / predicted: around 1 when the price is right. */
-const RATIOS = [0.1, 0.25, 0.5, 0.67, 0.8, 0.9, 1.1, 1.25, 1.5, 2, 4, 10]
-const TOKENS = [0, 16, 64, 256, 1024, 4096, 16_384, 65_536, 262_144]
+import { RequestMetrics } from './request-metrics.ts'
 
 export class AgentMetrics implements RequestObserver {
   readonly #registry = new Registry()
-  readonly #requests: Counter
-  readonly #tokens: Counter
-  readonly #ttft: Histogram
-  readonly #ttftRatio: Histogram
-  readonly #duration: Histogram
-  readonly #predictionError: Histogram
+  readonly #requests: RequestMetrics
 
   constructor(pool: PoolView) {
-    const registers = [this.#registry]
-    const requestLabels = ['model', 'end', 'status']
-    this.#requests = new Counter({
-      name: 'isotherm_agent_requests_total',
-      help: 'Requests that ended, by how.',
-      labelNames: requestLabels,
-      registers,
-    })
-    this.#tokens = new Counter({
-      name: 'isotherm_agent_tokens_total',
-      help: 'Tokens of requests that ended: prompt, of it cached as reported and as predicted, and output.',
-      labelNames: ['model', 'kind'],
-      registers,
-    })
-    this.#ttft = new Histogram({
-      name: 'isotherm_agent_time_to_first_byte_seconds',
-      help: 'From the arrival of a request to the first byte of its answer.',
-      labelNames: ['model'],
-      buckets: SECONDS,
-      registers,
-    })
-    this.#ttftRatio = new Histogram({
-      name: 'isotherm_agent_ttft_measured_to_predicted_ratio',
-      help: 'Time to the first byte, measured / predicted.',
-      labelNames: ['model'],
-      buckets: RATIOS,
-      registers,
-    })
-    this.#duration = new Histogram({
-      name: 'isotherm_agent_request_duration_seconds',
-      help: 'From the arrival of a request to its end.',
-      labelNames: ['model'],
-      buckets: SECONDS,
-      registers,
-    })
-    this.#predictionError = new Histogram({
-      name: 'isotherm_agent_cached_tokens_error',
-      help: 'Cached tokens, predicted and reported: how far apart.',
-      labelNames: ['model', 'direction'],
-      buckets: TOKENS,
-      registers,
-    })
+    this.#requests = new RequestMetrics(this.#registry)
     addEndpointGauges(pool, this.#registry)
     addPoolGauges(pool, this.#registry)
     collectDefaultMetrics({ register: this.#registry, prefix: 'isotherm_agent_' })
   }
 
   noteFinished(request: FinishedRequest): void {
-    const { model, end, status, cachedTokens, matchedTokens } = request
-    this.#requests.inc({ model, end, status: String(status) })
-    this.#duration.observe({ model }, request.durationMs / 1000)
-    const counted = {
-      prompt: request.promptTokens,
-      cached: cachedTokens,
-      output: request.outputTokens,
-      predicted_cached: end === 'complete' ? matchedTokens : null,
-    }
-    for (const [kind, tokens] of Object.entries(counted))
-      if (tokens !== null) this.#tokens.inc({ model, kind }, tokens)
-    if (request.ttftMs !== null) {
-      this.#ttft.observe({ model }, request.ttftMs / 1000)
-      if (request.predictedTtftMs)
-        this.#ttftRatio.observe({ model }, request.ttftMs / request.predictedTtftMs)
-    }
-    if (end === 'complete' && cachedTokens !== null) {
-      const error = matchedTokens - cachedTokens
-      this.#predictionError.observe({ model, direction: error >= 0 ? 'over' : 'under' }, Math.abs(error))
-    }
+    this.#requests.noteFinished(request)
   }
 
   get contentType(): string {
