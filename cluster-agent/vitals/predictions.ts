@@ -63,26 +63,29 @@ export class Predictions {
 
   /** `toleranceTokens`: a prediction that is off by less is exact: engines count whole blocks, and never the last token. */
   summary(toleranceTokens: number): PredictionSummary {
-    const errors = this.#window.flatMap(({ errorTokens }) => (errorTokens === null ? [] : [errorTokens]))
-    const ratios = this.#window
-      .flatMap(({ ttftRatio }) => (ttftRatio === null ? [] : [ttftRatio]))
-      .toSorted((a, b) => a - b)
-    const expected = this.#window.filter(
-      ({ wasExpected, errorTokens }) => wasExpected && errorTokens !== null,
-    )
-    return {
-      requests: this.#requests,
-      reported: errors.length,
-      exact: errors.filter((error) => Math.abs(error) < toleranceTokens).length,
-      over: errors.filter((error) => error >= toleranceTokens).length,
-      under: errors.filter((error) => error <= -toleranceTokens).length,
-      expected: expected.length,
-      expectedUnreported: this.#window.filter(
-        ({ wasExpected, errorTokens }) => wasExpected && errorTokens === null,
-      ).length,
-      expectedFoundNone: expected.filter(({ foundNone }) => foundNone).length,
-      biasTokens: errors.length === 0 ? 0 : errors.reduce((sum, error) => sum + error, 0) / errors.length,
-      ttftRatio: ratios[Math.floor(ratios.length / 2)] ?? null,
+    const seen = { reported: 0, exact: 0, over: 0, under: 0 }
+    const hopes = { expected: 0, expectedFoundNone: 0, expectedUnreported: 0 }
+    let errorTokens = 0
+    for (const one of this.#window) {
+      const error = one.errorTokens
+      if (error === null) {
+        if (one.wasExpected) hopes.expectedUnreported++
+        continue
+      }
+      seen.reported++
+      errorTokens += error
+      if (error >= toleranceTokens) seen.over++
+      else if (error <= -toleranceTokens) seen.under++
+      else seen.exact++
+      if (one.wasExpected) hopes.expected++
+      if (one.wasExpected && one.foundNone) hopes.expectedFoundNone++
     }
+    const biasTokens = seen.reported === 0 ? 0 : errorTokens / seen.reported
+    return { requests: this.#requests, ...seen, ...hopes, biasTokens, ttftRatio: this.#ttftRatio() }
+  }
+
+  #ttftRatio(): number | null {
+    const ratios = this.#window.flatMap(({ ttftRatio }) => (ttftRatio === null ? [] : [ttftRatio]))
+    return Float64Array.from(ratios).sort()[Math.floor(ratios.length / 2)] ?? null
   }
 }
