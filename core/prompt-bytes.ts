@@ -22,6 +22,7 @@ export interface Utf8Encoder {
 export interface TextSegment {
   /** Where its UTF-8 bytes start in the canonical prompt. */
   readonly offsetBytes: number
+  readonly bytes: number
   readonly text: string
 }
 
@@ -176,8 +177,9 @@ export class PromptWriter {
 
   #segment(text: string): void {
     this.#byte(TAG_TEXT)
-    this.#segments.push({ offsetBytes: this.#length, text })
+    const offsetBytes = this.#length
     this.#text(text)
+    this.#segments.push({ offsetBytes, bytes: this.#length - offsetBytes, text })
   }
 
   #endMessage(): void {

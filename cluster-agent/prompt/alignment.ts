@@ -11,6 +11,8 @@ const CUT_SEARCH_CHARS = 256
 interface Anchor {
   readonly offsetBytes: number
   readonly text: string
+  /** Whether each of its UTF-16 units is one byte. */
+  readonly isAscii: boolean
   /** Where the text starts in the rendered prompt, in UTF-16 units. */
   readonly at: number
 }
@@ -38,7 +40,8 @@ export function renderedPositions(
       continue
     }
     const within = offset - anchor.offsetBytes
-    while (units < anchor.text.length) {
+    if (anchor.isAscii) units = Math.min(within, anchor.text.length)
+    while (!anchor.isAscii && units < anchor.text.length) {
       const point = anchor.text.codePointAt(units) ?? 0
       const size = utf8Bytes(point)
       if (bytes + size > within) break
@@ -66,14 +69,15 @@ function findAnchors(rendered: string, segments: readonly TextSegment[]): Anchor
   return anchors
 }
 
-function anchorOf(rendered: string, { offsetBytes, text }: TextSegment, from: number): Anchor | null {
+function anchorOf(rendered: string, { offsetBytes, bytes, text }: TextSegment, from: number): Anchor | null {
+  const isAscii = bytes === text.length
   const at = rendered.indexOf(text, from)
-  if (at >= 0) return { offsetBytes, text, at }
+  if (at >= 0) return { offsetBytes, text, isAscii, at }
   const stripped = text.trim()
   const strippedAt = stripped === '' ? -1 : rendered.indexOf(stripped, from)
   if (strippedAt < 0) return null
   const before = text.slice(0, text.indexOf(stripped))
-  return { offsetBytes: offsetBytes + utf8Length(before), text: stripped, at: strippedAt }
+  return { offsetBytes: offsetBytes + utf8Length(before), text: stripped, isAscii, at: strippedAt }
 }
 
 /**

@@ -51,27 +51,38 @@ export function cuttingOf(json: JsonObject): Cutting | null {
 export type Piece = { readonly text: string } | { readonly special: Special }
 
 export class PieceCutter {
-  readonly #pattern: RegExp
-  readonly #byText: ReadonlyMap<string, Special>
+  /** By the character that they begin with, the longest first, as the tokenizer itself prefers. Few characters begin all. */
+  readonly #byFirst = new Map<string, readonly Special[]>()
 
   constructor(specials: readonly Special[]) {
-    // Longest first, as the tokenizer itself prefers.
-    const texts = specials.map(({ text }) => text).toSorted((a, b) => b.length - a.length)
-    this.#pattern = new RegExp(texts.map(escape).join('|'), 'g')
-    this.#byText = new Map(specials.map((special) => [special.text, special]))
+    for (const special of specials.toSorted((a, b) => b.text.length - a.text.length)) {
+      const first = special.text.charAt(0)
+      this.#byFirst.set(first, [...(this.#byFirst.get(first) ?? []), special])
+    }
   }
 
   cut(text: string): Piece[] {
     const pieces: Piece[] = []
     let from = 0
-    for (const match of text.matchAll(this.#pattern)) {
-      if (match.index > from) pieces.push({ text: text.slice(from, match.index) })
-      const special = this.#byText.get(match[0])
-      if (special) pieces.push({ special })
-      from = match.index + match[0].length
+    for (const { at, special } of this.#found(text)) {
+      // Behind the start of one that another covers.
+      if (at < from) continue
+      if (at > from) pieces.push({ text: text.slice(from, at) })
+      pieces.push({ special })
+      from = at + special.text.length
     }
     if (from < text.length) pieces.push({ text: text.slice(from) })
     return pieces
+  }
+
+  #found(text: string): { readonly at: number; readonly special: Special }[] {
+    const found = []
+    for (const [first, specials] of this.#byFirst)
+      for (let at = text.indexOf(first); at >= 0; at = text.indexOf(first, at + 1)) {
+        const special = specials.find((one) => text.startsWith(one.text, at))
+        if (special) found.push({ at, special })
+      }
+    return this.#byFirst.size > 1 ? found.sort((a, b) => a.at - b.at) : found
   }
 }
 
@@ -143,8 +154,4 @@ function stepsOf(step: unknown): JsonObject[] {
   if (!isObject(step)) return []
   const inner = step['normalizers'] ?? step['pretokenizers']
   return Array.isArray(inner) ? inner.flatMap(stepsOf) : [step]
-}
-
-function escape(text: string): string {
-  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
 }
