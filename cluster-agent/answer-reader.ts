@@ -220,7 +220,8 @@ function endsEvent(chunk: Buffer): boolean {
 /** The object that the bytes begin with. Of usage objects, whose strings hold no braces. */
 function firstObject(bytes: Buffer): unknown {
   let depth = 0
-  for (const [at, byte] of bytes.entries()) {
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at]
     if (byte === 0x7b) depth++
     if (byte === 0x7d && --depth === 0) return parseJson(bytes.subarray(0, at + 1).toString('utf8'))
   }

@@ -13,7 +13,7 @@ import type { CallFailure, EngineCall, JsonAnswer, RelayOutcome } from './engine
 import type { EngineClients } from './engine-clients.ts'
 import type { GenerateRequest } from './generate-request.ts'
 import { connectorOf, prefillDetails, type Connector, type Transfer } from './handoff/connector.ts'
-import { engineBody } from './handoff/engine-body.ts'
+import { engineBody, type ClientBody } from './handoff/engine-body.ts'
 import { takesExactTokens, withExactTokens } from './handoff/exact-tokens.ts'
 import type { JsonObject } from './handoff/json.ts'
 import { hidesUsage, prefillFields, usageFields } from './handoff/leg-fields.ts'
@@ -184,9 +184,8 @@ function callOf(
   fields: JsonObject,
   signal: AbortSignal,
 ): EngineCall {
-  const { head, tail } = engineBody(request.body, fields)
-  const body = head ? Buffer.concat([head, Buffer.from(tail)]) : Buffer.from(tail)
   const { path, trace } = request
+  const body = engineBytes(request.body, fields)
   return {
     path,
     body,
@@ -196,6 +195,16 @@ function callOf(
     signal,
     silenceMs,
   }
+}
+
+/** In one piece, with one copy of the client's bytes. */
+function engineBytes(client: ClientBody, fields: JsonObject): Buffer {
+  const { head, tail } = engineBody(client, fields)
+  if (!head) return Buffer.from(tail)
+  const bytes = Buffer.allocUnsafe(head.length + Buffer.byteLength(tail))
+  bytes.set(head)
+  bytes.write(tail, head.length)
+  return bytes
 }
 
 /** How a prefill leg that did not succeed ends the attempt. Its refusal is the engine's answer to the client, on `res`. */

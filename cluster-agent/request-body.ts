@@ -1,15 +1,11 @@
-/** A request's body in one buffer, within its bound. */
+/** A request's body in one buffer, within its bound; most come in one chunk, which is not copied. */
 import type { IncomingMessage } from 'node:http'
 import { RouteError } from '../protocol/errors.ts'
 import { isObject, type JsonObject } from './handoff/json.ts'
 
-/** An announced length is believed up to here; beyond it memory is taken as bytes come. */
-const BELIEVED_BYTES_MAX = 1024 * 1024
-
 /** Rejects with `body_too_large`, or when the client leaves before its body is whole. */
 export function readBody(req: IncomingMessage, bytesMax: number): Promise<Buffer> {
   const announced = Number(req.headers['content-length'] ?? 0)
-  const isBelieved = announced > 0 && announced <= Math.min(BELIEVED_BYTES_MAX, bytesMax)
   return new Promise((resolve, reject) => {
     const tooLarge = () =>
       reject(new RouteError('body_too_large', `The body is larger than ${bytesMax} bytes.`))
@@ -17,20 +13,18 @@ export function readBody(req: IncomingMessage, bytesMax: number): Promise<Buffer
       tooLarge()
       return
     }
-    let whole: Buffer = isBelieved ? Buffer.allocUnsafe(announced) : Buffer.alloc(0)
     const chunks: Buffer[] = []
     let bytes = 0
     req.on('data', (chunk: Buffer) => {
-      if (isBelieved) chunk.copy(whole, bytes)
-      else chunks.push(chunk)
+      chunks.push(chunk)
       bytes += chunk.length
       if (bytes <= bytesMax) return
       req.pause()
       tooLarge()
     })
     req.once('end', () => {
-      if (!isBelieved) whole = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, bytes)
-      resolve(whole)
+      const [only] = chunks
+      resolve(only && chunks.length === 1 ? only : Buffer.concat(chunks, bytes))
     })
     req.once('error', reject)
     req.once('close', () => {

@@ -15,6 +15,7 @@ export class RequestRecord {
   #pair: Pair | null = null
   #reader: AnswerReader | null = null
   #ttftMs: number | null = null
+  #usage: Usage | null = null
 
   constructor(request: GenerateRequest, cluster: string) {
     this.#request = request
@@ -25,6 +26,7 @@ export class RequestRecord {
     this.#pair = pair
     this.#reader = null
     this.#ttftMs = null
+    this.#usage = null
   }
 
   noteReader(reader: AnswerReader): void {
@@ -35,8 +37,9 @@ export class RequestRecord {
     this.#ttftMs ??= performance.now() - this.#request.startMs
   }
 
+  /** Asked for when the answer is whole: it is looked for once. */
   get usage(): Usage | null {
-    return this.#reader?.usage ?? null
+    return (this.#usage ??= this.#reader?.usage ?? null)
   }
 
   /** Once: it ends the request's trace too. */

@@ -198,6 +198,7 @@ function sendJson(res: ServerResponse, status: number, body: unknown): void {
 }
 
 function requestIdOf(req: IncomingMessage): string {
-  const parsed = requestIdSchema.safeParse(req.headers[REQUEST_ID_HEADER])
-  return parsed.success ? parsed.data : crypto.randomUUID()
+  const given = req.headers[REQUEST_ID_HEADER]
+  const parsed = given === undefined ? null : requestIdSchema.safeParse(given)
+  return parsed?.success ? parsed.data : crypto.randomUUID()
 }
