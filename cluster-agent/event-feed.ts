@@ -27,8 +27,12 @@ const QUIET_MS = 3000
 const QUIET_MS_MAX = 60_000
 /** How late others may hear of a restart that the socket has told of: to forget twice would lose what came between. */
 const NEWS_MS_MAX = 10_000
-/** A replay that gave nothing is not asked for again for so long, unless the engine connects anew: live events would wait. */
-const COOL_DOWN_MS = 10_000
+/**
+ * A replay that gave nothing is not asked for again for so long, twice as long each time, unless the engine connects anew: live
+ * events wait while it is.
+ */
+const COOL_DOWN_MS = 1000
+const COOL_DOWN_MS_MAX = 60_000
 
 export class EventFeed {
   readonly #options: FeedOptions
@@ -43,6 +47,7 @@ export class EventFeed {
   #incarnation: string | null = null
   #quietMs = QUIET_MS
   #coolUntilMs = 0
+  #coolDownMs = COOL_DOWN_MS
   #malformed = 0
   #foreign = 0
 
@@ -82,6 +87,8 @@ export class EventFeed {
   connected(): void {
     this.#heardMs = performance.now()
     this.#coolUntilMs = 0
+    this.#coolDownMs = COOL_DOWN_MS
+    this.#quietMs = QUIET_MS
     this.#stream.connected()
   }
 
@@ -142,6 +149,8 @@ export class EventFeed {
   }
 
   #watch(): void {
+    // Under load too: what an engine has said stays unknown otherwise until it says so again.
+    if (performance.now() >= this.#coolUntilMs) this.#stream.refill()
     if (performance.now() - this.#heardMs < this.#quietMs) return
     this.#heardMs = performance.now()
     this.#stream.quiet()
@@ -195,8 +204,10 @@ export class EventFeed {
     }).then((isWhole) => {
       if (signal.aborted) return
       this.#quietMs = isWhole ? QUIET_MS : Math.min(this.#quietMs * 2, QUIET_MS_MAX)
-      if (!isWhole) {
-        this.#coolUntilMs = performance.now() + COOL_DOWN_MS
+      if (isWhole) this.#coolDownMs = COOL_DOWN_MS
+      else {
+        this.#coolUntilMs = performance.now() + this.#coolDownMs
+        this.#coolDownMs = Math.min(this.#coolDownMs * 2, COOL_DOWN_MS_MAX)
         this.#options.log.warn({ endpoint: this.#options.name, fromSeq }, 'KV events: no replay')
       }
       this.#stream.endReplay(token, isWhole)

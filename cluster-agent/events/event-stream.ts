@@ -30,6 +30,10 @@ export class EventStream {
   #held: EventMessage[] = []
   #heldBytes = 0
   #isOverrun = false
+  /** Whether history may be had of which nothing is known, because a replay failed or had a hole. */
+  #isPartial = false
+  /** Whether the first message of the replay ends what was known before. */
+  #isRefilling = false
   readonly counts = { applied: 0, replayed: 0, copies: 0, gaps: 0, holes: 0, fences: 0, overruns: 0 }
 
   constructor(effects: StreamEffects) {
@@ -38,6 +42,11 @@ export class EventStream {
 
   get state(): StreamState {
     return this.#state
+  }
+
+  /** Whether `refill` may bring more than is known. */
+  get isPartial(): boolean {
+    return this.#isPartial
   }
 
   get nextSeq(): number | null {
@@ -57,6 +66,11 @@ export class EventStream {
     if (this.#effects.replay) this.#on('quiet', '')
   }
 
+  /** Reads the engine's history again, after a replay that failed. */
+  refill(): void {
+    if (this.#isPartial && this.#effects.replay) this.#on('incomplete', '')
+  }
+
   /** A sign from elsewhere: forget what is known and read it anew. */
   changed(reason: string): void {
     this.#on('changed', reason)
@@ -71,6 +85,7 @@ export class EventStream {
 
   receiveReplay(token: number, message: EventMessage): void {
     if (token !== this.#token || this.#state !== 'syncing') return
+    if (this.#isRefilling) this.#beginAnew()
     const { nextSeq } = this.#cursor
     if (message.seq >= this.#awaitedSeq) this.#awaitedSeq = -1
     if (nextSeq === null || message.seq >= nextSeq) {
@@ -85,12 +100,15 @@ export class EventStream {
   /** `isWhole`: the engine said that this was all. */
   endReplay(token: number, isWhole: boolean): void {
     if (token !== this.#token || this.#state !== 'syncing') return
+    if (isWhole && this.#isRefilling) this.#isPartial = false
+    this.#isRefilling = false
     // An engine that has not even the last message is not the one that sent it.
     if (isWhole && this.#awaitedSeq >= 0) {
       this.changed('replay contradicts')
       return
     }
     if (isWhole) this.#cursor.nextSeq ??= 0
+    else if (this.#cursor.nextSeq === null) this.#isPartial = true
     this.#on('replayed', '')
   }
 
@@ -112,6 +130,10 @@ export class EventStream {
       case 'forget':
         this.#forget(reason)
         break
+      case 'refill':
+        this.#isRefilling = true
+        this.#replay(0)
+        break
       case 'replay':
       case 'hold-and-replay':
         if (message) this.#hold(message)
@@ -130,6 +152,7 @@ export class EventStream {
   #apply(message: EventMessage): void {
     if (this.#cursor.nextSeq !== null && message.seq > this.#cursor.nextSeq) {
       this.counts.holes++
+      this.#isPartial = true
       this.#cursor.clear()
       this.#effects.forget('events are missing')
     }
@@ -141,21 +164,32 @@ export class EventStream {
     this.#cursor.note(message)
   }
 
+  /** The history comes that is read again. */
+  #beginAnew(): void {
+    this.#isRefilling = false
+    this.#isPartial = false
+    this.#awaitedSeq = -1
+    this.#cursor.clear()
+    this.#effects.forget('read again')
+  }
+
   #forget(reason: string): void {
     this.counts.fences++
     this.#token++
     this.#cursor.clear()
     this.#dropHeld()
     this.#isOverrun = false
+    this.#isPartial = false
+    this.#isRefilling = false
     this.#effects.forget(reason)
   }
 
-  /** From a few messages before the next one: they must be the same still. */
-  #replay(): void {
+  /** By default from a few messages before the next one: they must be the same still. */
+  #replay(fromSeq = Math.max((this.#cursor.nextSeq ?? 0) - MARKS, 0)): void {
     const { nextSeq } = this.#cursor
     this.#token++
     this.#awaitedSeq = nextSeq === null ? -1 : nextSeq - 1
-    if (this.#effects.replay) this.#effects.replay(Math.max((nextSeq ?? 0) - MARKS, 0), this.#token)
+    if (this.#effects.replay) this.#effects.replay(fromSeq, this.#token)
     else this.#on('replayed', '')
   }
 

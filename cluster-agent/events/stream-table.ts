@@ -19,6 +19,8 @@ export type StreamEvent =
   | 'back'
   /** Nothing was heard for a while: the last message may be lost, or the engine may be another one. */
   | 'quiet'
+  /** What lies before the messages that were applied could not be read, and may be read by now. */
+  | 'incomplete'
   /** The replay came to its end, or it never will. */
   | 'replayed'
   /** A sign from elsewhere that the engine is another process or that what is known is wrong. */
@@ -32,6 +34,8 @@ export type StreamAction =
   /** Keep it and ask for what lies before it. */
   | 'hold-and-replay'
   | 'replay'
+  /** Ask for all of history; what is known is forgotten when it comes, and stands when it does not. */
+  | 'refill'
   | 'forget'
   | 'forget-and-replay'
   /** As `forget-and-replay`, and the message is of the new life. */
@@ -56,6 +60,7 @@ export const EVENT_STREAM_TABLE: Readonly<Record<StreamState, Readonly<Record<St
     gap: go('syncing', 'hold-and-replay'),
     back: go('syncing', 'hold-and-replay'),
     quiet: go('cold'),
+    incomplete: go('cold'),
     // Of a replay that a lost connection left behind.
     replayed: go('cold'),
     changed: go('cold', 'forget'),
@@ -70,6 +75,7 @@ export const EVENT_STREAM_TABLE: Readonly<Record<StreamState, Readonly<Record<St
     gap: go('syncing', 'hold'),
     back: go('syncing', 'hold'),
     quiet: go('syncing'),
+    incomplete: go('syncing'),
     replayed: go('live', 'settle'),
     changed: go('syncing', 'forget-and-replay'),
   },
@@ -82,6 +88,7 @@ export const EVENT_STREAM_TABLE: Readonly<Record<StreamState, Readonly<Record<St
     gap: go('syncing', 'hold-and-replay'),
     back: go('syncing', 'forget-hold-and-replay'),
     quiet: go('syncing', 'replay'),
+    incomplete: go('syncing', 'refill'),
     replayed: go('live'),
     changed: go('syncing', 'forget-and-replay'),
   },

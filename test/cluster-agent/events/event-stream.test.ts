@@ -291,6 +291,36 @@ test('a first replay that failed is asked for again when the engine is silent', 
   expect(sub.resident).toEqual(engine.resident)
 })
 
+test('history that a replay did not bring is read again, and what is known stands until it comes', () => {
+  const engine = new Engine(10_000)
+  const sub = new Subscription()
+  for (const n of [0, 1, 2]) engine.step(n, true)
+  sub.stream.connected()
+  sub.stream.receive(engine.step(3, true)!)
+  sub.answer(engine, 1)
+  expect(sub.stream.isPartial).toBe(true)
+  expect(sub.resident).not.toEqual(engine.resident)
+  sub.stream.receive(engine.clear())
+  sub.stream.receive(engine.step(0, true)!)
+  const known = sub.resident
+  expect(known).toHaveLength(1)
+
+  sub.stream.refill()
+  expect(sub.stream.state).toBe('syncing')
+  sub.stream.receive(engine.step(1, true)!)
+  sub.answer(engine, 0)
+  // Nothing came: what was known stands, and what was said meanwhile counts.
+  expect(sub.resident).toEqual(engine.resident)
+  expect(sub.stream.isPartial).toBe(true)
+
+  sub.stream.refill()
+  sub.settle(engine)
+  expect(sub.resident).toEqual(engine.resident)
+  expect([sub.stream.isPartial, sub.stream.state]).toEqual([false, 'live'])
+  sub.stream.refill()
+  expect(sub.stream.state).toBe('live')
+})
+
 test('a replay of an earlier connection changes nothing', () => {
   const { engine, sub } = connectedPair()
   sub.stream.receive(engine.step(0, true)!)
@@ -344,7 +374,7 @@ test('what waits for a replay is bounded, and what was let go is asked for', () 
 
 type Act =
   | { readonly kind: 'store' | 'remove'; readonly n: number }
-  | { readonly kind: 'deliver' | 'lose' | 'copy' | 'swap' | 'clear' | 'quiet' | 'answer' }
+  | { readonly kind: 'deliver' | 'lose' | 'copy' | 'swap' | 'clear' | 'quiet' | 'refill' | 'answer' }
   | { readonly kind: 'break'; readonly replies: number }
   | { readonly kind: 'restart'; readonly isSeen: boolean }
 
@@ -361,11 +391,12 @@ const act: fc.Arbitrary<Act> = fc.oneof(
         'copy' as const,
         'swap' as const,
         'quiet' as const,
+        'refill' as const,
         'clear' as const,
       ),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('break' as const), replies: fc.nat(3) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant('break' as const), replies: fc.nat(3) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restart' as const), isSeen: fc.boolean() }) },
 )
 
@@ -383,6 +414,7 @@ function play(acts: readonly Act[], bufferMax: number): { engine: Engine; sub: S
     else if (step.kind === 'copy' && wire[0]) sub.stream.receive(wire[0])
     else if (step.kind === 'swap' && wire.length > 1) wire = [wire[1]!, wire[0]!, ...wire.slice(2)]
     else if (step.kind === 'quiet') sub.stream.quiet()
+    else if (step.kind === 'refill') sub.stream.refill()
     else if (step.kind === 'answer') sub.answer(engine)
     else if (step.kind === 'break') sub.answer(engine, step.replies)
     else if (step.kind === 'restart') {
@@ -398,6 +430,8 @@ function play(acts: readonly Act[], bufferMax: number): { engine: Engine; sub: S
   for (const message of wire) sub.stream.receive(message)
   sub.settle(engine)
   sub.stream.quiet()
+  sub.settle(engine)
+  sub.stream.refill()
   sub.settle(engine)
   return { engine, sub }
 }
