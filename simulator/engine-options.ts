@@ -45,6 +45,8 @@ export interface EngineFaults {
   silent: boolean
   /** Batches of events that are numbered but not sent. */
   dropEvents: (seq: number) => boolean
+  /** Milliseconds for which a batch of events is held back, and all behind it; asked again and again while it is. */
+  delayEventsMs: (seq: number) => number
   /** Generation requests answer with this status. */
   failStatus: number | null
 }

@@ -25,6 +25,8 @@ export type { EngineOptions } from './engine-options.ts'
 export interface EngineStats {
   readonly running: number
   readonly waiting: number
+  /** Prompts that are kept for decode engines. */
+  readonly leases: number
   readonly kvUsage: number
   readonly promptTokens: number
   readonly cachedTokens: number
@@ -87,9 +89,9 @@ class EngineServer implements RunningEngine, EngineHost {
     this.contextTokensMax = contextTokensMax(options.profile)
     this.fingerprint = `vllm-${options.version}-${randomBytes(4).toString('hex')}`
     this.transfers = new LeaseKeeper(options.version)
-    this.faults = { silent: false, dropEvents: () => false, failStatus: null }
+    this.faults = { silent: false, dropEvents: () => false, delayEventsMs: () => 0, failStatus: null }
     this.engine = new Engine(options, {
-      onEvents: (events) => this.publisher?.publish(events, this.faults.dropEvents),
+      onEvents: (events) => this.publisher?.publish(events, this.faults),
       onLoaded: (sequence) => this.transfers.end(sequence.request.id),
     })
     this.server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) => {
@@ -127,6 +129,7 @@ class EngineServer implements RunningEngine, EngineHost {
     return {
       running: core.runningRequests,
       waiting: core.waitingRequests + this.hung.size,
+      leases: core.leases.size,
       kvUsage: core.kvUsage,
       promptTokens,
       cachedTokens,

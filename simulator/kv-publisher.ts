@@ -5,6 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Publisher, Router } from 'zeromq'
 import type { KvEvent } from './engine/kv-event.ts'
+import type { EngineFaults } from './engine-options.ts'
 import type { EngineVersion } from './wire/engine-version.ts'
 import { encodeBatch } from './wire/kv-batch.ts'
 import { replayEndFrames, replayFrames, replayStart, seqFrame } from './wire/kv-frames.ts'
@@ -17,6 +18,8 @@ const SEND_QUEUE_MAX = 100_000
 /** A killed engine's sockets go away in the background: its successor tries the same port for this long. */
 const BIND_MS_MAX = 1000
 const BIND_RETRY_MS = 50
+/** How often a batch that is held back asks whether it still is. */
+const DELAY_POLL_MS = 10
 
 export interface KvPublisherOptions {
   readonly host: string
@@ -29,7 +32,13 @@ export interface KvPublisherOptions {
 interface Batch {
   readonly seq: number
   readonly payload: Uint8Array
+  readonly atMs: number
 }
+
+/** What goes wrong with events on purpose. */
+export type EventFaults = Pick<EngineFaults, 'dropEvents' | 'delayEventsMs'>
+
+export const NO_EVENT_FAULTS: EventFaults = { dropEvents: () => false, delayEventsMs: () => 0 }
 
 export class KvPublisher {
   readonly eventsEndpoint: string
@@ -67,13 +76,14 @@ export class KvPublisher {
     this.replayEndpoint = router.lastEndpoint ?? ''
   }
 
-  /** Publishes one step's events as one batch. What `drops` says true for is numbered and buffered, but not sent. */
-  publish(events: readonly KvEvent[], drops: (seq: number) => boolean): void {
-    const batch = { seq: this.seq++, payload: encodeBatch(events, Date.now() / 1000, this.options.version) }
+  /** Publishes one step's events as one batch. What is dropped is numbered and buffered, but not sent. */
+  publish(events: readonly KvEvent[], faults: EventFaults): void {
+    const payload = encodeBatch(events, Date.now() / 1000, this.options.version)
+    const batch = { seq: this.seq++, payload, atMs: performance.now() }
     this.remember(batch)
-    if (drops(batch.seq) || this.queue.length >= SEND_QUEUE_MAX) return
+    if (faults.dropEvents(batch.seq) || this.queue.length >= SEND_QUEUE_MAX) return
     this.queue.push(batch)
-    if (!this.isSending) void this.drain()
+    if (!this.isSending) void this.drain(faults)
   }
 
   close(): void {
@@ -94,10 +104,11 @@ export class KvPublisher {
   }
 
   /** A socket takes one message at a time. */
-  private async drain(): Promise<void> {
+  private async drain(faults: EventFaults): Promise<void> {
     this.isSending = true
     try {
       for (let batch = this.queue.shift(); batch !== undefined; batch = this.queue.shift()) {
+        while (performance.now() - batch.atMs < faults.delayEventsMs(batch.seq)) await sleep(DELAY_POLL_MS)
         await this.publisher.send([this.options.topic, seqFrame(batch.seq), batch.payload])
       }
     } catch {

@@ -4,7 +4,7 @@
  */
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { Scopes } from '../../cluster-agent/scope.ts'
-import { KvPublisher } from '../../simulator/kv-publisher.ts'
+import { KvPublisher, NO_EVENT_FAULTS } from '../../simulator/kv-publisher.ts'
 import { renderChat } from '../../simulator/model/chat-template.ts'
 import { encode } from '../../simulator/model/encode.ts'
 import { conversations, RELAY_MODEL } from './bodies.ts'
@@ -69,7 +69,7 @@ for (const [i, messages] of conversations().entries()) {
         sessionId: null,
       },
     ],
-    () => false,
+    NO_EVENT_FAULTS,
   )
 }
 const urls = await Promise.all(publishers.map(listen))
