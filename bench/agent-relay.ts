@@ -4,10 +4,10 @@
  */
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../cli/free-port.ts'
 import { engineProfile } from '../cli/local/topology.ts'
 import { demoTokenizerFiles } from '../simulator/model/tokenizer-files.ts'
 import { RELAY_MODEL } from './relay/bodies.ts'
@@ -212,14 +212,4 @@ async function startGateway(path: string, urls: readonly string[]): Promise<Subj
   const { pid } = child
   if (pid === undefined) throw new Error(`${path} did not start`)
   return { name: 'smg (cache_aware)', url, cpu: () => cpuOf(pid), stop: () => void child.kill() }
-}
-
-function freePort(): Promise<number> {
-  const server = createServer()
-  return new Promise((resolve) =>
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo
-      server.close(() => resolve(port))
-    }),
-  )
 }

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { EdgeConfigInput } from '../../protocol/edge-config.ts'
 import { startFakeCluster, type FakeCluster, type FakeFault } from '../support/fake-cluster.ts'
-import { freePort, sha256, startLoneEdge, type LoneEdge } from '../support/lone-edge.ts'
+import { freePort } from '../../cli/free-port.ts'
+import { sha256, startLoneEdge, type LoneEdge } from '../support/lone-edge.ts'
 
 /**
  * Every fault of a cluster, or of what the edge asks, against every API, streamed and whole, on bare workerd. Each fault

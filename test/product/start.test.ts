@@ -1,12 +1,12 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { ROOT } from '../../cli/root.ts'
 import { parseReceipt } from '../../protocol/receipt.ts'
+import { freePort } from '../../cli/free-port.ts'
 import { until } from '../support/wait.ts'
 
 /** `isotherm start` as a user runs it: processes, ready file, a replay through it, a second start, its end. */
@@ -45,14 +45,6 @@ async function readReady(): Promise<{ baseUrl: string; apiKey: string; adminToke
     apiKey: string
     adminToken: string
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address ? address.port : 0
 }
 
 /** Processes of this product, by the folder that only they name. */

@@ -1,12 +1,12 @@
 /** The edge on bare workerd in front of clusters that are no agents: for what only the edge decides. */
 import { createHash } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject } from 'vitest'
-import { startEdge } from '../../cli/edge.ts'
+import { objectsFolderOf, startEdge } from '../../cli/edge.ts'
 import type { EdgeConfigInput } from '../../protocol/edge-config.ts'
+import { freePort } from '../../cli/free-port.ts'
 
 export interface LoneEdge {
   readonly origin: string
@@ -23,6 +23,8 @@ export async function startLoneEdge({ config, hasBrokenObjects }: LoneEdgeOption
   const folder = await mkdtemp(join(tmpdir(), 'isotherm-edge-'))
   const port = await freePort()
   const bundle = inject('bundle')
+  // Another test may have had the port.
+  await rm(objectsFolderOf(bundle, port), { recursive: true, force: true })
   const [first, second, ...others] = bundle.durableObjects
   const swapped =
     first && second
@@ -51,13 +53,4 @@ export async function startLoneEdge({ config, hasBrokenObjects }: LoneEdgeOption
 
 export function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex')
-}
-
-/** A port that nobody listens on, for the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address ? address.port : 0
 }

@@ -4,11 +4,10 @@
  */
 import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject } from 'vitest'
-import { startEdge } from '../../cli/edge.ts'
+import { objectsFolderOf, startEdge } from '../../cli/edge.ts'
 import {
   agentConfig,
   edgeConfig,
@@ -24,6 +23,7 @@ import type { EdgeConfigInput } from '../../protocol/edge-config.ts'
 import { startEngine, type EngineOptions, type RunningEngine } from '../../simulator/engine-server.ts'
 import { startLink, type RunningLink } from '../../simulator/link.ts'
 import { demoTokenizerFiles } from '../../simulator/model/tokenizer-files.ts'
+import { freePort } from '../../cli/free-port.ts'
 
 export interface TestCluster {
   readonly region: LocalRegion
@@ -63,57 +63,91 @@ const SECRETS = {
 const API_KEY = 'iso-test-key'
 const SPEED = 20
 
+/** Rejects when a part does not start, and leaves none behind. */
 export async function startTestProduct(options: TestProductOptions = {}): Promise<TestProduct> {
+  const parts = new StartedParts()
+  try {
+    return await startParts(options, parts)
+  } catch (error) {
+    await parts.stop()
+    throw error
+  }
+}
+
+/** What runs, to be stopped in the reverse of the order in which it started. */
+class StartedParts {
+  readonly #stops: (() => Promise<unknown>)[] = []
+
+  add<P extends { stop(): Promise<unknown> }>(part: P): P {
+    this.#stops.push(() => part.stop())
+    return part
+  }
+
+  async stop(): Promise<void> {
+    for (const stop of this.#stops.splice(0).toReversed()) await stop().catch(() => undefined)
+  }
+}
+
+async function startParts(options: TestProductOptions, parts: StartedParts): Promise<TestProduct> {
   const folder = await mkdtemp(join(tmpdir(), 'isotherm-product-'))
+  parts.add({ stop: () => rm(folder, { recursive: true, force: true }) })
   const regions = LOCAL_REGIONS.slice(0, options.regions ?? 2)
   const port = await freePort()
+  const bundle = inject('bundle')
+  // Another test may have had the port.
+  await rm(objectsFolderOf(bundle, port), { recursive: true, force: true })
   const tokens = Object.fromEntries(regions.map(({ cluster }) => [cluster, `token-of-${cluster}`]))
   const { tokenizerJson, tokenizerConfigJson } = demoTokenizerFiles()
   await writeFile(join(folder, 'tokenizer.json'), tokenizerJson)
   await writeFile(join(folder, 'tokenizer_config.json'), tokenizerConfigJson)
 
-  const clusters = await Promise.all(
-    regions.map(async (region): Promise<TestCluster> => {
-      const engines = await Promise.all(
-        (options.engines ?? ['both-0', 'both-1']).map((name) =>
-          startEngine({
+  const starting = regions.map(async (region): Promise<TestCluster> => {
+    const engines = await Promise.all(
+      (options.engines ?? ['both-0', 'both-1']).map(async (name) =>
+        parts.add(
+          await startEngine({
             name: `${region.region}.${name}`,
             model: LOCAL_MODEL,
             speed: SPEED,
             ...options.engine,
           }),
         ),
-      )
-      const config = agentConfig({
-        region,
-        port: 0,
-        engines,
-        directories: regions.map((other) => ({ region: other.region, url: `http://127.0.0.1:${port}` })),
-        tokenizerDir: folder,
-        speed: options.engine?.speed ?? SPEED,
-      })
-      const agent = await startAgent(
+      ),
+    )
+    const config = agentConfig({
+      region,
+      port: 0,
+      engines,
+      directories: regions.map((other) => ({ region: other.region, url: `http://127.0.0.1:${port}` })),
+      tokenizerDir: folder,
+      speed: options.engine?.speed ?? SPEED,
+    })
+    const { silenceMsMax } = options
+    const agent = parts.add(
+      await startAgent(
         parseAgentConfig(
-          {
-            ...config,
-            ...(options.silenceMsMax === undefined ? {} : { silenceMsMax: options.silenceMsMax }),
-          },
+          { ...config, ...(silenceMsMax === undefined ? {} : { silenceMsMax }) },
           {
             ISOTHERM_ENVELOPE_SECRET: SECRETS.envelope,
             ISOTHERM_PREFIX_SECRET: SECRETS.prefix,
             ISOTHERM_CLUSTER_TOKEN: tokens[region.cluster] ?? '',
           },
         ),
-      )
-      const target = new URL(agent.url)
-      const link = await startLink({
+      ),
+    )
+    const target = new URL(agent.url)
+    const link = parts.add(
+      await startLink({
         port: 0,
         target: { host: target.hostname, port: Number(target.port) },
         rttMs: options.rttMs?.(region.cluster) ?? 0,
-      })
-      return { region, engines, agent, link }
-    }),
-  )
+      }),
+    )
+    return { region, engines, agent, link }
+  })
+  // When one fails the others are waited for all the same: they are to be stopped.
+  await Promise.allSettled(starting)
+  const clusters = await Promise.all(starting)
 
   const base = edgeConfig({
     entrances: Object.fromEntries(
@@ -138,14 +172,14 @@ export async function startTestProduct(options: TestProductOptions = {}): Promis
     ADMIN_TOKEN: SECRETS.admin,
   }
   const origin = `http://127.0.0.1:${port}`
-  const bundle = inject('bundle')
-  const start = async (): Promise<Part> => {
-    const part = await startEdge({ bundle, port, text, logFile: join(folder, 'edge.log') })
+  let edge: Part | null = null
+  parts.add({ stop: async () => edge?.stop() })
+  const start = async (): Promise<void> => {
+    edge = await startEdge({ bundle, port, text, logFile: join(folder, 'edge.log') })
     const wait = { origin, adminToken: SECRETS.admin, regions: [...names], clusters: regions.length }
     await waitUntilLive({ ...wait, isStopping: () => false })
-    return part
   }
-  let edge = await start()
+  await start()
   return {
     origin,
     baseUrl: `${origin}/v1`,
@@ -155,27 +189,9 @@ export async function startTestProduct(options: TestProductOptions = {}): Promis
     clusters,
     secrets: SECRETS,
     restartEdge: async () => {
-      await edge.stop()
-      edge = await start()
+      await edge?.stop()
+      await start()
     },
-    stop: async () => {
-      await edge.stop()
-      await Promise.all(
-        clusters.map(async ({ link, agent, engines }) => {
-          await link.stop()
-          await agent.stop()
-          await Promise.all(engines.map((engine) => engine.stop()))
-        }),
-      )
-      await rm(folder, { recursive: true, force: true })
-    },
+    stop: () => parts.stop(),
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  return typeof address === 'object' && address ? address.port : 0
 }
