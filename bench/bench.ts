@@ -1,6 +1,7 @@
 /** `npm run bench -- NAME`: measurements. They print what they measured and assert nothing. */
 import { Command } from 'commander'
 import { benchAgentIndex } from './agent-index.ts'
+import { benchChaos } from './chaos.ts'
 import { benchAgent } from './agent.ts'
 import { benchCancel } from './cancel.ts'
 import { benchChoice } from './choice.ts'
@@ -95,5 +96,16 @@ program
   .option('--gateway <path>', "SGLang's gateway (smg of PyPI), to measure it beside the others")
   .option('--json <file>', 'write the figures as JSON here')
   .action(benchAgent)
+
+program
+  .command('chaos')
+  .description(
+    'an agent under lost and late events and engines that die and come back: every answer against a lone engine',
+  )
+  .option('--seeds <seeds>', 'how many storms', Number, 5)
+  .option('--seed <seed>', 'the first of them', Number, 1)
+  .option('--requests <requests>', 'requests of each, at least', Number, 200)
+  .option('--kills <kills>', 'engines that die in each, in prefill, hand-off and decode in turn', Number, 9)
+  .action(benchChaos)
 
 await program.parseAsync()
