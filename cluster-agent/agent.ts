@@ -56,7 +56,12 @@ export async function startAgent(
   const listener = config.eventsBind === undefined ? null : new EventListener(config.eventsBind, log)
   await listener?.start()
   const sources = new EventSources(cluster, log, listener)
-  const health = new Health({ cluster, onRestart: (number) => sources.noteRestart(number), log })
+  const health = new Health({
+    cluster,
+    onRestart: (number) => sources.noteRestart(number),
+    onReset: (number) => sources.noteReset(number),
+    log,
+  })
   const clients = new EngineClients()
   const accuracy = new Accuracy(cluster, sources, health, log)
   const reporter = new Reporter(cluster, log)

@@ -48,6 +48,11 @@ export class EventSources implements RosterPart {
     this.of(number)?.noteRestart()
   }
 
+  /** Its cache was emptied. */
+  noteReset(number: number): void {
+    this.of(number)?.noteReset()
+  }
+
   /** Forgets what is known of the endpoint, and begins anew with a replay. */
   resync(number: number): void {
     this.of(number)?.fence('asked to')

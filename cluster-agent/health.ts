@@ -47,6 +47,8 @@ export interface HealthOptions {
   readonly cluster: Cluster
   /** The engine is another process: what was known of it is not true any more. */
   readonly onRestart: (endpoint: number) => void
+  /** The engine fell asleep: its cache is gone, and it says so itself only with its next step. */
+  readonly onReset: (endpoint: number) => void
   readonly log: Logger
   readonly intervalMs?: number
 }
@@ -54,6 +56,7 @@ export interface HealthOptions {
 export class Health implements RosterPart {
   readonly #cluster: Cluster
   readonly #onRestart: (endpoint: number) => void
+  readonly #onReset: (endpoint: number) => void
   readonly #log: Logger
   readonly #intervalMs: number
   readonly #stopping = new AbortController()
@@ -63,10 +66,11 @@ export class Health implements RosterPart {
   #hasStarted = false
   readonly counts = { failures: 0, restarts: 0 }
 
-  constructor({ cluster, onRestart, log, intervalMs = INTERVAL_MS }: HealthOptions) {
+  constructor({ cluster, onRestart, onReset, log, intervalMs = INTERVAL_MS }: HealthOptions) {
     this.#intervalMs = intervalMs
     this.#cluster = cluster
     this.#onRestart = onRestart
+    this.#onReset = onReset
     this.#log = log
   }
 
@@ -173,6 +177,7 @@ export class Health implements RosterPart {
       patient.impossible += reading.impossible.length
     }
     const hasRestarted = isAnotherProcess(patient.reading, reading)
+    if (reading.isAsleep && patient.reading?.isAsleep !== true) this.#onReset(number)
     patient.reading = reading
     this.#cluster.noteMetrics(number, text, performance.now())
     // Events name the block size too, but the first prompt is learnt before the first event.

@@ -63,12 +63,19 @@ async function start(probes: readonly Probe[]) {
   )
   const cluster = new Cluster(config)
   const restarted: number[] = []
+  const reset: number[] = []
   const log = pino({ level: 'silent' })
-  health = new Health({ cluster, onRestart: (number) => restarted.push(number), log, intervalMs: 50 })
+  health = new Health({
+    cluster,
+    onRestart: (number) => restarted.push(number),
+    onReset: (number) => reset.push(number),
+    log,
+    intervalMs: 50,
+  })
   roster = new Roster(cluster, [health], log)
   roster.start()
   await health.start()
-  return { cluster, restarted }
+  return { cluster, restarted, reset }
 }
 
 test('a failure takes an endpoint out; on probation it gets one leg at a time, while another can take the rest', async () => {
@@ -107,13 +114,16 @@ test('version, sizes and sleep are read; what cannot be true is counted and igno
     'vllm:kv_cache_usage_perc 73.0',
     'vllm:num_requests_waiting -4.0',
   ].join('\n')
-  const { cluster } = await start([probe])
+  const { cluster, reset } = await start([probe])
   expect(cluster.endpoints[0]?.version).toBe('0.32.0')
   expect(cluster.states[0]?.index.blockTokens).toBe(32)
   expect(health.of(0)).toMatchObject({ impossible: 2, reading: { kvUsage: null, waiting: null } })
   expect(cluster.unavailable(0)).toBeNull()
   probe.metrics = 'vllm:engine_sleep_state{sleep_state="weights_offloaded"} 1.0'
   await until('it to be out', () => cluster.unavailable(0) === 'asleep')
+  await until('another reading', () => health.of(0)?.reading?.isAsleep)
+  // Once, however often it is seen asleep.
+  expect(reset).toEqual([0])
   probe.metrics = 'vllm:engine_sleep_state{sleep_state="awake"} 1.0'
   await until('it to be back', () => cluster.unavailable(0) === null)
 })
