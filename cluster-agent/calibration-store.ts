@@ -21,6 +21,7 @@ const savedSchema = z.object({
         prefill: lawSchema.optional(),
         decode: lawSchema.optional(),
         transfer: lawSchema.optional(),
+        adapter: lawSchema.optional(),
         tiers: z
           .record(z.string().max(64), lawSchema)
           .refine((tiers) => Object.keys(tiers).length <= TIERS_MAX)

@@ -2,7 +2,7 @@
 import { tierByName } from '../../core/tiers.ts'
 import type { TierCost } from '../../protocol/report.ts'
 import type { Foreign } from '../routing/booking-ledger.ts'
-import type { EndpointProfile } from '../routing/endpoint.ts'
+import { ADAPTER_LOAD_MS_USUAL, type EndpointProfile } from '../routing/endpoint.ts'
 import { diagnose, type Diagnosis } from './diagnosis.ts'
 import { RatioWindow, type ErrorSummary } from './prediction-errors.ts'
 import { RobustFit } from './robust-fit.ts'
@@ -13,6 +13,7 @@ export interface SavedLaws {
   readonly decode?: readonly number[] | undefined
   readonly transfer?: readonly number[] | undefined
   readonly tiers?: Readonly<Record<string, readonly number[]>> | undefined
+  readonly adapter?: readonly number[] | undefined
 }
 
 export interface CostReport {
@@ -48,6 +49,7 @@ export class EndpointCalibration {
   readonly #decode: RobustFit
   readonly #transfer: RobustFit
   readonly #tiers = new Map<string, RobustFit>()
+  readonly #adapter: RobustFit
   readonly #ttft = new RatioWindow()
   readonly #foreign: Foreign[] = []
   #learnt: EndpointProfile
@@ -72,6 +74,7 @@ export class EndpointCalibration {
       (decodeMsPerContextToken ?? 0) || CONTEXT_MS_SEED,
     ])
     this.#transfer = tierFit(transfer)
+    this.#adapter = new RobustFit([(configured.adapterLoadMs ?? ADAPTER_LOAD_MS_USUAL) || FLOOR_MS_SEED])
   }
 
   /** As learnt; what was not, as configured. */
@@ -107,6 +110,11 @@ export class EndpointCalibration {
     if (this.#tierFit(tier)?.add([1, bytes], ms)) this.#refresh()
   }
 
+  /** An adapter that was not loaded came into a slot. */
+  noteAdapterLoad(ms: number): void {
+    if (this.#adapter.add([1], ms)) this.#refresh()
+  }
+
   /** KV space as the engine itself tells it. */
   noteCapacity(kvTokens: number): void {
     if (this.#kvTokens === kvTokens) return
@@ -137,20 +145,27 @@ export class EndpointCalibration {
       prefill: of(this.#prefill),
       decode: of(this.#decode),
       transfer: of(this.#transfer),
+      adapter: of(this.#adapter),
       tiers: Object.fromEntries(tiers.map(([name, fit]) => [name, fit.coefficients])),
     }
   }
 
-  restore({ prefill, decode, transfer, tiers = {} }: SavedLaws): void {
+  restore({ prefill, decode, transfer, adapter, tiers = {} }: SavedLaws): void {
     if (prefill) this.#prefill.restore(prefill)
     if (decode) this.#decode.restore(decode)
     if (transfer) this.#transfer.restore(transfer)
+    if (adapter) this.#adapter.restore(adapter)
     for (const [name, coefficients] of Object.entries(tiers)) this.#tierFit(name)?.restore(coefficients)
     this.#refresh()
   }
 
   report(endpoint: string): CostReport {
-    const fits = { prefill: this.#prefill, decode: this.#decode, transfer: this.#transfer }
+    const fits = {
+      prefill: this.#prefill,
+      decode: this.#decode,
+      transfer: this.#transfer,
+      adapter: this.#adapter,
+    }
     const named = [
       ...Object.entries(fits),
       ...[...this.#tiers].map(([n, fit]) => [`tier ${n}`, fit] as const),
@@ -204,6 +219,7 @@ export class EndpointCalibration {
           }
         : {}),
       ...(this.#transfer.isLearnt ? { transfer: costOf(this.#transfer) } : {}),
+      ...(this.#adapter.isLearnt ? { adapterLoadMs: this.#adapter.coefficients[0] } : {}),
       tiers: { ...configured.tiers, ...Object.fromEntries(tiers.map(([n, fit]) => [n, costOf(fit)])) },
     }
   }

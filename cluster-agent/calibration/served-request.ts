@@ -1,6 +1,6 @@
 /**
  * What one served request says of the laws. Only what can be told apart is learnt: a prefill that waited for nobody, a load
- * with a known prefill behind it, a hand-off with a known prefill before it.
+ * with a known prefill behind it, a hand-off with a known prefill before it, an adapter that was cold before a known prefill.
  */
 import type { RequestSize } from '../routing/candidate.ts'
 import { tokensOnGpu } from '../routing/candidate.ts'
@@ -45,6 +45,10 @@ export function learnFrom(
 
 function learnPrefill(served: ServedRequest, observedMs: number, prefill: EndpointCalibration): void {
   const { pair, size } = served
+  if (pair.adapterMs > 0) {
+    learnAdapterLoad(served, observedMs, prefill)
+    return
+  }
   const waitMs = pair.queueMs + pair.kvWaitMs + pair.adapterMs
   const ownMs = pair.loadMs + pair.prefillMs + pair.shareMs
   if (waitMs > WAIT_SHARE_MAX * ownMs) return
@@ -63,6 +67,15 @@ function learnPrefill(served: ServedRequest, observedMs: number, prefill: Endpoi
   // What a decode engine reports of a hand-off is the prefill engine's count, or its own; the estimate is neither.
   const cachedTokens = Math.min(served.cachedTokens ?? pair.reusedTokens, promptTokens - 1)
   prefill.notePrefill(promptTokens - cachedTokens, cachedTokens, workMs)
+}
+
+/** Of a request that found its adapter cold, and waited for nothing else that is not known well. */
+function learnAdapterLoad({ pair }: ServedRequest, observedMs: number, prefill: EndpointCalibration): void {
+  if (pair.prefill !== pair.decode || pair.prefill.adapter !== 'cold') return
+  const { queueMs, kvWaitMs, loadMs, prefillMs, shareMs, adapterMs } = pair
+  if (queueMs + kvWaitMs > WAIT_SHARE_MAX * adapterMs) return
+  if (adapterMs < LOAD_SHARE_MIN * (loadMs + prefillMs + shareMs)) return
+  prefill.noteAdapterLoad(observedMs - queueMs - kvWaitMs - loadMs - prefillMs - shareMs)
 }
 
 /** Tokens of the reused prefix beyond those on the GPU. */

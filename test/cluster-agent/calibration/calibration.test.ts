@@ -232,3 +232,36 @@ test('answers are expected to be as long as they are, within what the request al
   expect(answers.expected('m', null)).toBeCloseTo(40, 0)
   expect(answers.expected('other', null)).toBe(512)
 })
+
+test('what loading an adapter takes is learnt from requests that found it cold, and kept', () => {
+  const calibration = new Calibration()
+  const list = [endpoint(0)]
+  const request = size(500)
+  const serveCold = (loadMs: number, adapter: 'cold' | 'full' | 'loaded') => {
+    const [learnt] = calibration.learnt(list)
+    const pair = selectPair([candidate(learnt!, { adapter })], request).ranked[0]!.candidate
+    const realMs = prefillMs(profile.prefill, request.promptTokens, 0) + loadMs
+    const usage = { promptTokens: 500, cachedTokens: 0, answerTokens: 50 }
+    calibration.noteServed({
+      pair,
+      size: request,
+      startMs: 0,
+      prefillEndMs: realMs,
+      firstTokenMs: realMs,
+      ...usage,
+    })
+  }
+  for (let i = 0; i < 32; i++) {
+    // Every eighth was loaded all the same.
+    serveCold(i % 8 === 0 ? 1 : 900 + (i % 5), 'cold')
+    serveCold(0, 'loaded')
+    serveCold(5000, 'full')
+  }
+  const { adapterLoadMs, prefill } = calibration.learnt(list)[0]!.profile
+  expect(adapterLoadMs).toBeGreaterThan(850)
+  expect(adapterLoadMs).toBeLessThan(950)
+  // The prefill law learns nothing of them.
+  expect(prefillMs(prefill, 500, 0)).toBeCloseTo(prefillMs(profile.prefill, 500, 0), 0)
+  const again = new Calibration(calibration.save())
+  expect(again.learnt(list)[0]!.profile.adapterLoadMs).toBeCloseTo(adapterLoadMs!, 3)
+})
