@@ -32,6 +32,13 @@ export const kubernetesSchema = z
       .max(64)
       .default(1)
       .describe('Data-parallel ranks behind each port, steered by header; several ports are ranks already'),
+    connector: z.enum(['nixl', 'mooncake']).optional().describe('How they hand KV over; default: nixl'),
+    bootstrapPort: portSchema
+      .optional()
+      .describe('Port of the bootstrap server of prefill engines, for mooncake; one for all ranks of a pod'),
+    peerTierPort: portSchema
+      .optional()
+      .describe('Port from which peers may load what the CPU tier of rank 0 holds; rank r is r above it'),
     roleLabel: labelSchema.default('llm-d.ai/role').describe('Label that holds the role; without it: both'),
     revisionLabel: labelSchema
       .default('disaggregatedset.x-k8s.io/revision')

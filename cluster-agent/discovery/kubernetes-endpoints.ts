@@ -103,8 +103,9 @@ function specsOf(
   server: Server,
   role: Role,
   profile: KubernetesConfig['profile'],
-  { eventsPort, replayPort, ranks, revisionLabel }: KubernetesConfig,
+  config: KubernetesConfig,
 ): EndpointSpec[] {
+  const { eventsPort, replayPort, ranks, revisionLabel, connector, bootstrapPort, peerTierPort } = config
   const host = server.address.includes(':') ? `[${server.address}]` : server.address
   const revision = server.labels[revisionLabel]
   const count = server.ports.length * ranks
@@ -119,6 +120,11 @@ function specsOf(
         ...(replayPort === undefined ? {} : { replay: `tcp://${host}:${replayPort + rank}` }),
         ...(ranks > 1 ? { rank: rankAt } : {}),
         ...(revision === undefined ? {} : { revision }),
+        ...(connector === undefined ? {} : { connector }),
+        ...(bootstrapPort === undefined || role === 'decode'
+          ? {}
+          : { bootstrap: `http://${host}:${bootstrapPort}` }),
+        ...(peerTierPort === undefined ? {} : { peerTier: `${host}:${peerTierPort + rank}` }),
         profile,
         incarnation: server.uid ?? server.address,
         isServing: server.isServing,

@@ -100,6 +100,25 @@ test('pods of an InferencePool become endpoints with role, ranks, incarnation an
   ])
 })
 
+test('how engines hand KV over is said once for all of them, with ports beside their own', async () => {
+  api.put(POOLS, pool({ app: 'vllm' }))
+  api.put(PODS, pod('p-0', { ip: '10.0.0.1', labels: { app: 'vllm', 'llm-d.ai/role': 'prefill' } }))
+  api.put(PODS, pod('p-1', { ip: '10.0.0.2', labels: { app: 'vllm', 'llm-d.ai/role': 'decode' } }))
+  await start({
+    inferencePool: 'pool',
+    connector: 'mooncake',
+    bootstrapPort: 8998,
+    peerTierPort: 7000,
+    ranks: 2,
+  })
+  expect(specs.map(({ connector, bootstrap, peerTier }) => [connector, bootstrap, peerTier])).toEqual([
+    ['mooncake', 'http://10.0.0.1:8998', '10.0.0.1:7000'],
+    ['mooncake', 'http://10.0.0.1:8998', '10.0.0.1:7001'],
+    ['mooncake', undefined, '10.0.0.2:7000'],
+    ['mooncake', undefined, '10.0.0.2:7001'],
+  ])
+})
+
 test('a rollout: pods come, drain and go, and a new selector finds other pods', async () => {
   api.put(POOLS, pool({ app: 'vllm' }))
   api.put(PODS, pod('a'))
