@@ -70,7 +70,7 @@ test('a region that is cut off: answers come from elsewhere, and from home again
 })
 
 test('a region that takes connections and stays silent is left after its bound', async () => {
-  await start({ edge: (config) => ({ ...config, stallFloorMs: 300, stallFactor: 1 }) })
+  await start({ edge: (config) => ({ ...config, stallFloorMs: 2000, stallFactor: 1 }) })
   clusterOf(home).link.set('stall')
   expect(await ask()).toMatchObject({ status: 200, cluster: away, attempt: 2 })
 })
