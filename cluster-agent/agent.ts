@@ -77,7 +77,7 @@ export async function startAgent(
     { noteFinished: (request) => log.debug({ request }, 'request ended') },
     ...observers,
   ])
-  const inspection = new Inspection({ cluster, pool, metrics })
+  const inspection = new Inspection({ cluster, learner, pool, metrics })
   const tracing = await startTracing(config)
   const server = createAgentServer({ cluster, generation, inspection, tracing, log })
   const url = await listen(server, config.listen)

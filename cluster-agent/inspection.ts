@@ -5,8 +5,10 @@
 import { TIERS } from '../core/tiers.ts'
 import { equalSecrets } from '../core/equal-secrets.ts'
 import type { Cluster } from './cluster.ts'
+import type { Learner } from './learner.ts'
 import type { AgentMetrics } from './metrics.ts'
 import type { PoolView } from './pool-view.ts'
+import { DIAGNOSES } from './prompt/parity.ts'
 
 export interface InspectionAnswer {
   readonly status: number
@@ -16,6 +18,7 @@ export interface InspectionAnswer {
 
 export interface InspectionParts {
   readonly cluster: Cluster
+  readonly learner: Learner
   readonly pool: PoolView
   readonly metrics: AgentMetrics
 }
@@ -30,7 +33,7 @@ export class Inspection {
   readonly #guarded: ReadonlyMap<string, Route>
   readonly #token: string | null
 
-  constructor({ cluster, pool, metrics }: InspectionParts) {
+  constructor({ cluster, learner, pool, metrics }: InspectionParts) {
     const { decisions } = cluster
     this.#token = cluster.config.secrets.admin
     this.#open = new Map<string, Route>([
@@ -45,6 +48,7 @@ export class Inspection {
       ['/debug/residency', () => json(residency(cluster))],
       ['/debug/endpoints', () => json({ endpoints: pool.endpoints(), totals: pool.totals() })],
       ['/debug/cost', () => json(cost(cluster))],
+      ['/debug/prompts', () => json(prompts(cluster, learner))],
       [
         '/debug/route',
         (query) => json({ total: decisions.total, decisions: decisions.recent(limitOf(query)) }),
@@ -110,6 +114,23 @@ function cost(cluster: Cluster): unknown {
       version,
       profile,
       load: cluster.bookings.load(number, nowMs),
+    })),
+  }
+}
+
+/** How prompts are understood: what was learnt of them, and whether our tokens are the engines', aspect by aspect. */
+function prompts(cluster: Cluster, learner: Learner): unknown {
+  return {
+    pending: learner.pending,
+    ...learner.counts,
+    models: cluster.config.models.map(({ model }) => ({
+      model,
+      parity: Object.fromEntries(learner.understanding.parity(model)),
+      differs: Object.fromEntries(
+        [...learner.understanding.parity(model)].flatMap(([aspect, parity]) =>
+          parity === 'different' ? [[aspect, DIAGNOSES[aspect]]] : [],
+        ),
+      ),
     })),
   }
 }

@@ -20,7 +20,14 @@ const ask = (content: string, headers: Record<string, string> = {}) =>
   })
 const get = (base: string | null, path: string, token?: string) =>
   fetch(`${base}${path}`, token === undefined ? {} : { headers: { authorization: `Bearer ${token}` } })
-const GUARDED = ['/metrics', '/debug/residency', '/debug/route', '/debug/cost', '/debug/endpoints']
+const GUARDED = [
+  '/metrics',
+  '/debug/residency',
+  '/debug/route',
+  '/debug/cost',
+  '/debug/endpoints',
+  '/debug/prompts',
+]
 
 test('metrics and debug routes are there for the token or on their own address, and for nobody else', async () => {
   cluster = await startTestCluster({ agent: { admin: { port: 0 } } })
@@ -43,6 +50,26 @@ test('without a token in the configuration the routes are not there', async () =
     expect((await get(cluster.agent.url, path)).status).toBe(404)
     expect((await get(cluster.agent.url, path, 'null')).status).toBe(404)
   }
+})
+
+test('how prompts are understood is told by aspect, and what differs by name', async () => {
+  cluster = await startTestCluster({ engines: ['both-0'], agent: { admin: { port: 0 } } })
+  const { agent, model } = cluster
+  await until(
+    'our tokens to be held against the engine',
+    () => agent.learner.understanding.parity(model).size,
+  )
+  expect((await ask('learn me')).status).toBe(200)
+  await until('the prompt to be learnt', () => agent.learner.counts.learnt > 0)
+  const told = (await (await get(agent.adminUrl, '/debug/prompts')).json()) as {
+    learnt: number
+    models: { model: string; parity: Record<string, string>; differs: Record<string, string> }[]
+  }
+  expect(told.learnt).toBe(1)
+  expect(told.models[0]).toMatchObject({ model, parity: { text: 'same', chat: 'same' } })
+  // The simulated engine renders tool calls in its own way, which the demo's template does not.
+  for (const [aspect, parity] of Object.entries(told.models[0]!.parity))
+    expect(aspect in told.models[0]!.differs).toBe(parity === 'different')
 })
 
 test('requests are counted, the pool stands under the names of llm-d, and gone endpoints have no series', async () => {
