@@ -26,39 +26,70 @@ export function hashPrefixes(
   let v1 = k1 ^ 0xee
   let v2 = 0x6c796765 ^ k0
   let v3 = 0x74656462 ^ k1
+  const words = wordsOf(bytes)
   let at = 0
   for (let n = 0; n < offsets.length; n++) {
     const offset = offsets[n] as number
-    const wordsEnd = offset & ~3
-    for (; at < wordsEnd; at += 4) {
-      const m =
-        (bytes[at] as number) |
-        ((bytes[at + 1] as number) << 8) |
-        ((bytes[at + 2] as number) << 16) |
-        ((bytes[at + 3] as number) << 24)
+    const wordsEnd = offset >>> 2
+    for (; at < wordsEnd; at++) {
+      const m = (words[at] as number) | 0
       v3 ^= m
-      for (let round = 0; round < 2; round++) {
-        v0 = (v0 + v1) | 0
-        v1 = (v1 << 5) | (v1 >>> 27)
-        v1 ^= v0
-        v0 = (v0 << 16) | (v0 >>> 16)
-        v2 = (v2 + v3) | 0
-        v3 = (v3 << 8) | (v3 >>> 24)
-        v3 ^= v2
-        v0 = (v0 + v3) | 0
-        v3 = (v3 << 7) | (v3 >>> 25)
-        v3 ^= v0
-        v2 = (v2 + v1) | 0
-        v1 = (v1 << 13) | (v1 >>> 19)
-        v1 ^= v2
-        v2 = (v2 << 16) | (v2 >>> 16)
-      }
+      // Two rounds, written out: a loop of two costs half as much again.
+      v0 = (v0 + v1) | 0
+      v1 = (v1 << 5) | (v1 >>> 27)
+      v1 ^= v0
+      v0 = (v0 << 16) | (v0 >>> 16)
+      v2 = (v2 + v3) | 0
+      v3 = (v3 << 8) | (v3 >>> 24)
+      v3 ^= v2
+      v0 = (v0 + v3) | 0
+      v3 = (v3 << 7) | (v3 >>> 25)
+      v3 ^= v0
+      v2 = (v2 + v1) | 0
+      v1 = (v1 << 13) | (v1 >>> 19)
+      v1 ^= v2
+      v2 = (v2 << 16) | (v2 >>> 16)
+
+      v0 = (v0 + v1) | 0
+      v1 = (v1 << 5) | (v1 >>> 27)
+      v1 ^= v0
+      v0 = (v0 << 16) | (v0 >>> 16)
+      v2 = (v2 + v3) | 0
+      v3 = (v3 << 8) | (v3 >>> 24)
+      v3 ^= v2
+      v0 = (v0 + v3) | 0
+      v3 = (v3 << 7) | (v3 >>> 25)
+      v3 ^= v0
+      v2 = (v2 + v1) | 0
+      v1 = (v1 << 13) | (v1 >>> 19)
+      v1 ^= v2
+      v2 = (v2 << 16) | (v2 >>> 16)
       v0 ^= m
     }
     out[n * 3] = offset
     finish(v0, v1, v2, v3, lastWord(bytes, offset), out, n * 3 + 1)
   }
   return out
+}
+
+/** Whether words in memory are as the hash reads them: the least byte first. */
+const IS_LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
+
+/** The whole words of `bytes`: the same memory where it can be read so, which is twice as fast as putting words together. */
+function wordsOf(bytes: Uint8Array): Uint32Array {
+  const count = bytes.length >>> 2
+  if (IS_LITTLE_ENDIAN && (bytes.byteOffset & 3) === 0)
+    return new Uint32Array(bytes.buffer, bytes.byteOffset, count)
+  const words = new Uint32Array(count)
+  for (let i = 0; i < count; i++) {
+    const at = i * 4
+    words[i] =
+      (bytes[at] as number) |
+      ((bytes[at + 1] as number) << 8) |
+      ((bytes[at + 2] as number) << 16) |
+      ((bytes[at + 3] as number) << 24)
+  }
+  return words
 }
 
 /** The length's low byte and the up to three bytes after the last whole word. */

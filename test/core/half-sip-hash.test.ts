@@ -44,6 +44,17 @@ test('a prefix hashes the same alone and inside a longer text', () => {
   )
 })
 
+test('where the bytes lie in memory makes no difference', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat(7), (bytes, at) => {
+      const moved = new Uint8Array(at + bytes.length).subarray(at)
+      moved.set(bytes)
+      const offsets = [bytes.length >> 1, bytes.length]
+      expect(hashPrefixes(moved, offsets, KEY)).toEqual(hashPrefixes(bytes, offsets, KEY))
+    }),
+  )
+})
+
 test('another key gives another hash', () => {
   const bytes = new TextEncoder().encode('the same prompt')
   const one = hashPrefixes(bytes, [bytes.length], KEY)
