@@ -36,7 +36,7 @@ test('endpoints come and go under requests, and no number is taken over too earl
   )
   await until('the index to hold its blocks', () => states[0]!.index.residentHashes(1, 1).length > 0)
 
-  const running = await ask('a long answer', { stream: true, max_tokens: 120, ignore_eos: true })
+  const running = await ask('a long answer', { stream: true, max_tokens: 600, ignore_eos: true })
   agent.roster.apply([first!])
   await until('the first to take requests again, under another number', () => isOpen(2))
   await until(
