@@ -8,20 +8,25 @@ import { BOOKINGS_MAX, type BookingNote } from '../../protocol/lookup.ts'
 const NOTE_MS_MAX = 1500
 /** Notes kept; the oldest go first. */
 const NOTES_MAX = 256
+/** Objects remembered; of more, all are told anew, which expires. */
+const OBJECTS_MAX = 1024
 
 interface Kept {
   readonly cluster: string
   readonly workMs: number
   readonly markers: Uint32Array
   readonly atMs: number
-  readonly toldTo: Set<string>
+  readonly number: number
 }
 
 export class BookingNotes {
   #notes: Kept[] = []
+  #number = 0
+  /** The last note that each object has heard. */
+  readonly #told = new Map<string, number>()
 
   note(cluster: string, workMs: number, markers: Uint32Array, nowMs: number): void {
-    this.#notes.push({ cluster, workMs, markers, atMs: nowMs, toldTo: new Set() })
+    this.#notes.push({ cluster, workMs, markers, atMs: nowMs, number: ++this.#number })
     if (this.#notes.length > NOTES_MAX) this.#notes.shift()
   }
 
@@ -30,13 +35,24 @@ export class BookingNotes {
     this.#notes = this.#notes.filter((note) => note.cluster !== cluster || note.markers !== markers)
   }
 
-  /** What `object` has not heard yet; `rttMs` of a cluster is how far away it is. */
+  /** The newest of what `object` has not heard yet; `rttMs` of a cluster is how far away it is. */
   take(object: string, rttMs: (cluster: string) => number, nowMs: number): BookingNote[] {
-    this.#notes = this.#notes.filter(({ atMs }) => nowMs - atMs < NOTE_MS_MAX)
-    const untold = this.#notes.filter(({ toldTo }) => !toldTo.has(object)).slice(-BOOKINGS_MAX)
-    return untold.map(({ cluster, workMs, markers, atMs, toldTo }) => {
-      toldTo.add(object)
-      return { cluster, workMs, markers, agoMs: Math.max(nowMs - atMs, 0), rttMs: rttMs(cluster) }
-    })
+    const told = this.#told.get(object) ?? 0
+    if (this.#told.size >= OBJECTS_MAX) this.#told.clear()
+    this.#told.set(object, this.#number)
+    // They are in the order of their numbers and of their times.
+    let first = this.#notes.length
+    while (first > 0 && isUntold(this.#notes[first - 1], told, nowMs)) first--
+    return this.#notes.slice(Math.max(first, this.#notes.length - BOOKINGS_MAX)).map((note) => ({
+      cluster: note.cluster,
+      workMs: note.workMs,
+      markers: note.markers,
+      agoMs: Math.max(nowMs - note.atMs, 0),
+      rttMs: rttMs(note.cluster),
+    }))
   }
+}
+
+function isUntold(note: Kept | undefined, told: number, nowMs: number): boolean {
+  return note !== undefined && note.number > told && nowMs - note.atMs < NOTE_MS_MAX
 }

@@ -5,6 +5,10 @@
 
 /** Milliseconds that `bookingsMs`, in the order in which they were made, add to the least of `queuesMs`. */
 export function bookedQueueMs(bookingsMs: readonly number[], queuesMs: readonly number[]): number {
+  const [onlyMs] = queuesMs
+  // Nothing is to be chosen: the same sum in the same order.
+  if (queuesMs.length === 1 && onlyMs !== undefined)
+    return bookingsMs.reduce((sumMs, bookingMs) => sumMs + bookingMs, onlyMs) - onlyMs
   const queues = [...queuesMs]
   const beforeMs = Math.min(...queues)
   if (!Number.isFinite(beforeMs)) return 0

@@ -6,6 +6,7 @@ import {
   RecentLookups,
   RECENT_LOOKUP_MS_MAX,
 } from '../../../worker/memory/recent-lookups.ts'
+import { SPECULATIONS_MAX } from '../../../worker/memory/speculations.ts'
 import { RoundTrips } from '../../../worker/memory/round-trips.ts'
 import { Versions } from '../../../worker/memory/versions.ts'
 import { known } from '../plan/candidates.ts'
@@ -85,10 +86,11 @@ describe('bookings', () => {
 
   test('are bounded', () => {
     const bookings = new Bookings()
-    for (let i = 0; i < 20_000; i++) bookings.book('c', 1, Uint32Array.from([256, i, 7]), 0)
-    expect(bookings.booked('c', -1, 0)).toHaveLength(512)
+    const last = 4 * SPECULATIONS_MAX
+    for (let i = 0; i <= last; i++) bookings.book('c', 1, Uint32Array.from([256, i, 7]), i / last)
+    expect(bookings.booked('c', -1, 1)).toHaveLength(512)
     expect(bookings.speculativeBytes(Uint32Array.from([256, 0, 7]), 1).size).toBe(0)
-    expect(bookings.speculativeBytes(Uint32Array.from([256, 19_999, 7]), 1).size).toBe(1)
+    expect(bookings.speculativeBytes(Uint32Array.from([256, last, 7]), 1).size).toBe(1)
   })
 })
 
