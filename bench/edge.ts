@@ -92,7 +92,7 @@ export async function benchEdge({ seconds, rounds, json }: BenchEdgeOptions): Pr
     console.table(ttft)
     const gaps = await gapSamples(paths, GAP_TOKENS, GAP_MS, KEY)
     console.table(gaps)
-    const stages = measureStages(text)
+    const stages = await measureStages(text)
     console.table(stages)
     const machine = describeMachine()
     console.log(`${machine.cores} cores (${machine.cpu}), Node ${machine.node}, commit ${machine.commit}`)

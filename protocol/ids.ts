@@ -7,7 +7,8 @@ export const nameSchema = z
   .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, 'lower-case letters, digits, dots and hyphens, at most 63')
 
 /** A model or adapter name as vLLM serves it. */
-export const modelNameSchema = z.string().min(1).max(256)
+export const MODEL_CHARS_MAX = 256
+export const modelNameSchema = z.string().min(1).max(MODEL_CHARS_MAX)
 
 /** 64 bits as 16 lower-case hexadecimal digits: hashes never travel as JavaScript numbers. */
 export const hex64Schema = z.string().regex(/^[0-9a-f]{16}$/)

@@ -54,9 +54,11 @@ export interface TtftTerms {
 }
 
 export function formatReceipt(receipt: Receipt): string {
-  return Object.entries(receipt)
-    .map(([key, value]) => `${key}=${encodeURIComponent(String(value))}`)
-    .join('; ')
+  let text = ''
+  for (const [key, value] of Object.entries(receipt)) {
+    text += `${text === '' ? '' : '; '}${key}=${typeof value === 'string' ? encodeURIComponent(value) : value}`
+  }
+  return text
 }
 
 /** null when `header` is no receipt. */

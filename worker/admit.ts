@@ -4,13 +4,14 @@
  */
 import { ROUTING_HEADER, routingSchema, type Policy, type Routing } from '../protocol/edge-config.ts'
 import { RouteError } from '../protocol/errors.ts'
-import { BODY_BYTES_MAX, modelNameSchema } from '../protocol/ids.ts'
+import { BODY_BYTES_MAX, MODEL_CHARS_MAX } from '../protocol/ids.ts'
 import type { ActiveTenant } from '../protocol/tenancy.ts'
 import { mayUse } from './admin/check-policy.ts'
-import { settledWithin } from './settled-within.ts'
+import { settledWithin, type SettledWithin } from './settled-within.ts'
 
 /** How long a client may take to send its body. */
 const BODY_MS_MAX = 60_000
+const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 
 export interface Admission {
   readonly tenant: string
@@ -28,11 +29,19 @@ export interface Admission {
 }
 
 /** The body within its bound, however long it claims to be; throws `body_too_large` or `invalid_request`. */
-export async function readBody(request: Request, policy: Policy): Promise<Uint8Array> {
-  return readBytes(request, Math.min(policy.promptBytesMax ?? BODY_BYTES_MAX, BODY_BYTES_MAX))
+export async function readBody(
+  request: Request,
+  policy: Policy,
+  settles: SettledWithin,
+): Promise<Uint8Array> {
+  return readBytes(request, Math.min(policy.promptBytesMax ?? BODY_BYTES_MAX, BODY_BYTES_MAX), settles)
 }
 
-export async function readBytes(request: Request, bytesMax: number): Promise<Uint8Array> {
+export async function readBytes(
+  request: Request,
+  bytesMax: number,
+  settles: SettledWithin = settledWithin,
+): Promise<Uint8Array> {
   const length = request.headers.get('content-length')
   if (Number(length) > bytesMax) throw tooLarge(bytesMax)
   if (!request.body) return new Uint8Array()
@@ -40,7 +49,7 @@ export async function readBytes(request: Request, bytesMax: number): Promise<Uin
   const isBounded = length !== null && Number(length) >= 0
   const reader = isBounded ? null : request.body.getReader()
   const reading = reader ? collect(reader, bytesMax) : whole(request, bytesMax)
-  if (!(await settledWithin(reading, BODY_MS_MAX))) {
+  if (!(await settles(reading, BODY_MS_MAX))) {
     reader?.cancel().catch(() => undefined)
     throw new RouteError('invalid_request', `the request body did not arrive within ${BODY_MS_MAX / 1000} s`)
   }
@@ -95,7 +104,7 @@ function tooLarge(bytesMax: number): RouteError {
 export function parseBody(body: Uint8Array): Readonly<Record<string, unknown>> {
   let json: unknown
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: false }).decode(body))
+    json = JSON.parse(UTF8.decode(body))
   } catch {
     throw new RouteError('invalid_json', 'We could not parse the JSON body of your request.')
   }
@@ -111,22 +120,22 @@ export function admit(
   json: Readonly<Record<string, unknown>>,
   headers: Headers,
 ): Admission {
-  const { model: modelField, stream, prompt_cache_key: promptCacheKey } = json
-  const model = modelNameSchema.safeParse(modelField)
-  if (!model.success) throw invalid('model', "'model' must be a string of 1 to 256 characters.")
+  const { model, stream, prompt_cache_key: promptCacheKey } = json
+  if (typeof model !== 'string' || model === '' || model.length > MODEL_CHARS_MAX)
+    throw invalid('model', `'model' must be a string of 1 to ${MODEL_CHARS_MAX} characters.`)
   if (stream !== undefined && stream !== null && typeof stream !== 'boolean') {
     throw invalid('stream', "'stream' must be a boolean.")
   }
   const { aliases } = policy
   // A model may be called like a property that every object has.
-  const target = (Object.hasOwn(aliases, model.data) ? aliases[model.data] : undefined) ?? model.data
-  if (!mayUse(policy, target)) throw modelNotFound(model.data)
-  const named = routingSchema.safeParse(headers.get(ROUTING_HEADER))
+  const target = (Object.hasOwn(aliases, model) ? aliases[model] : undefined) ?? model
+  if (!mayUse(policy, target)) throw modelNotFound(model)
+  const named = policy.routingOverride ? routingSchema.safeParse(headers.get(ROUTING_HEADER)).data : undefined
   return {
     tenant,
     shareScope: policy.shareScope ?? `tenant:${tenant}`,
     policy,
-    routing: policy.routingOverride && named.success ? named.data : 'isotherm',
+    routing: named ?? 'isotherm',
     model: target,
     stream: stream === true,
     outputTokensMax:

@@ -3,17 +3,16 @@
  * attempt ends with the first bytes of a stream, or with the whole of an answer that comes whole: until then nothing has
  * gone to the client and another cluster can take over.
  */
-import { markersToText } from '../core/marker-text.ts'
 import type { RoutedApi } from '../protocol/apis.ts'
 import { ENVELOPE_HEADER } from '../protocol/envelope.ts'
 import { AGENT_ROUTE_HEADER, REQUEST_ID_HEADER, type Receipt } from '../protocol/receipt.ts'
 import type { Admission } from './admit.ts'
 import { callCluster } from './cluster-call.ts'
 import type { Edge } from './env.ts'
-import { newNonce } from './envelope-seal.ts'
+import { markersText, newNonce } from './envelope-seal.ts'
 import { deepestBytes } from './plan/candidate.ts'
 import { predictedTtftMs, type PricedCandidate } from './plan/price.ts'
-import { settledWithin } from './settled-within.ts'
+import type { SettledWithin } from './settled-within.ts'
 import type { Survey } from './survey.ts'
 
 /** A request ready to go out. */
@@ -32,6 +31,7 @@ export interface Shipment {
   readonly isKept: boolean
   /** When the caller stops waiting, on the edge's clock. */
   readonly deadlineMs: number
+  readonly settles: SettledWithin
   /** Hears of each cluster that is about to be tried, so that an answer without any says which was the last. */
   readonly onAttempt: (receipt: Receipt) => void
 }
@@ -77,7 +77,7 @@ export async function tryCluster(
     edge.lastHeard.hear(cluster, Date.now())
     recordRoundTrip(edge, shipment, entry, response, Date.now() - startMs)
   })
-  const isSettled = await settledWithin(arriving, waitMs)
+  const isSettled = await shipment.settles(arriving, waitMs)
   const isCancelled = call.signal.aborted
   if (!isSettled) call.abort()
   // What comes after the bound does not count: its body ends with the abort.
@@ -135,7 +135,7 @@ async function post(
   const { path, body, bodySha256, requestId, traceparent, admission, survey, isKept } = shipment
   const { config } = entry.candidate
   const { policy, tenant } = admission
-  const envelope = edge.seal.seal(path, bodySha256, {
+  const envelope = await edge.seal.seal(path, bodySha256, {
     v: 2,
     requestId,
     attempt,
@@ -145,7 +145,7 @@ async function post(
     model: admission.model,
     stream: admission.stream,
     outputTokensMax: admission.outputTokensMax,
-    markers: markersToText(survey.fingerprint.markers),
+    markers: markersText(survey.fingerprint.markers),
     promptBytes: survey.fingerprint.promptBytes,
     issuedMs: Date.now(),
     nonce: newNonce(),

@@ -9,6 +9,11 @@ import { findTenant } from './tenant-lookup.ts'
 
 const KEY_CHARS_MAX = 512
 
+/** As the configuration and the policy store know the key. */
+export function digestOfKey(key: string): string {
+  return createHash('sha256').update(key).digest('hex')
+}
+
 /** The bearer token of an `authorization` header, or null. */
 export function bearerToken(header: string | null | undefined): string | null {
   const token = /^bearer +(\S+) *$/i.exec(header ?? '')?.[1]
@@ -26,7 +31,7 @@ export async function authenticate(
   if (token === null) {
     throw new RouteError('missing_api_key', 'No API key provided: use the header Authorization: Bearer KEY.')
   }
-  const digest = createHash('sha256').update(token).digest('hex')
+  const digest = edge.keyDigests.of(token)
   const configured = edge.tenants.get(digest)
   if (configured) {
     const { tenant, policy } = configured

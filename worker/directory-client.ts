@@ -7,7 +7,7 @@ import { decodeAnswer, encodeBatch } from '../protocol/lookup-wire.ts'
 import type { DirectoryObject } from './directory-objects.ts'
 import type { Edge } from './env.ts'
 import type { Turn } from './memory/lookup-desk.ts'
-import { settledWithin } from './settled-within.ts'
+import { settledWithin, type SettledWithin } from './settled-within.ts'
 
 /** Nobody prefills while a list of models is awaited. */
 const MODELS_MS_MAX = 1000
@@ -19,11 +19,16 @@ export interface Knowledge {
 
 type Clusters = readonly ClusterKnowledge[]
 
-export async function askDirectory(edge: Edge, region: string, request: LookupRequest): Promise<Knowledge> {
+export async function askDirectory(
+  edge: Edge,
+  region: string,
+  request: LookupRequest,
+  settles: SettledWithin,
+): Promise<Knowledge> {
   const copy = edge.recentLookups.copy(region, request, Date.now())
   if (copy !== null) return { source: 'directory', clusters: copy }
   const asking = lookUp(edge, region, request)
-  if (await settledWithin(asking, edge.config.lookupTimeoutMs)) {
+  if (await settles(asking, edge.config.lookupTimeoutMs)) {
     const clusters = await asking
     if (clusters !== null) return { source: 'directory', clusters }
   } else {

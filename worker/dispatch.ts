@@ -8,10 +8,10 @@ import { RouteError } from '../protocol/errors.ts'
 import type { Receipt } from '../protocol/receipt.ts'
 import { modelNotFound } from './admit.ts'
 import { tryCluster, type Answer, type AttemptOutcome, type Shipment } from './attempt.ts'
+import type { ClientLoss } from './client-loss.ts'
 import type { Edge } from './env.ts'
 import { predictedTtftMs, type PricedCandidate } from './plan/price.ts'
 import type { PlanReason } from './plan/plan.ts'
-import { settledWithin } from './settled-within.ts'
 
 /** What one token of an answer may take when the answer comes whole, and how many to expect of an unbounded one. */
 const OUTPUT_TOKEN_MS = 50
@@ -35,8 +35,8 @@ interface Running {
   readonly ending: Promise<{ readonly run: Running; readonly outcome: AttemptOutcome }>
 }
 
-/** Throws `RouteError` when nobody answers; rejects with the signal's reason when `clientLost` aborts. */
-export async function dispatch(edge: Edge, shipment: Shipment, clientLost: AbortSignal): Promise<Delivery> {
+/** Throws `RouteError` when nobody answers; rejects with the reason of `clientLoss` once the client has left. */
+export async function dispatch(edge: Edge, shipment: Shipment, clientLoss: ClientLoss): Promise<Delivery> {
   const { plan } = shipment.survey
   const { policy, tenant } = shipment.admission
   const untried = plan.entries.slice(0, policy.attemptsMax)
@@ -58,19 +58,19 @@ export async function dispatch(edge: Edge, shipment: Shipment, clientLost: Abort
     const run: Running = { entry, receipt, call, ending: trying.then((outcome) => ({ run, outcome })) }
     running.add(run)
   }
-  clientLost.addEventListener('abort', () => {
+  clientLoss.onLoss(() => {
     for (const { call } of running) call.abort()
   })
   if (policy.hedging) edge.hedgeBudget.earn(tenant, policy.hedging.shareMax)
   begin(lead, reason)
   let hedgeMs = hedgeDelayMs(edge, shipment, lead)
   while (running.size > 0) {
-    const ending = Promise.race([...running].map(({ ending }) => ending))
+    const ending = firstOf([...running].map(({ ending }) => ending))
     if (hedgeMs !== null) {
-      const isLate = !(await settledWithin(ending, hedgeMs))
+      const isLate = !(await shipment.settles(ending, hedgeMs))
       hedgeMs = null
       const second = isLate ? untried.find(isWarm) : undefined
-      if (second && !clientLost.aborted && edge.hedgeBudget.spend(tenant)) {
+      if (second && clientLoss.reason === null && edge.hedgeBudget.spend(tenant)) {
         edge.counters.count('hedges')
         begin(second, 'hedge')
         continue
@@ -81,10 +81,10 @@ export async function dispatch(edge: Edge, shipment: Shipment, clientLost: Abort
     if (outcome.kind === 'answer') {
       for (const { call } of running) call.abort()
       const { entry, receipt, call } = run
-      clientLost.addEventListener('abort', () => call.abort())
+      clientLoss.onLoss(() => call.abort())
       return { ...outcome, entry, receipt, cancel: () => call.abort() }
     }
-    if (clientLost.aborted) throw clientLost.reason
+    if (clientLoss.reason !== null) throw clientLoss.reason
     failures.push(outcome)
     const [next] = untried
     if (running.size > 0 || !next || !mayGoOn(shipment, outcome)) continue
@@ -94,6 +94,12 @@ export async function dispatch(edge: Edge, shipment: Shipment, clientLost: Abort
   }
   if (Date.now() >= shipment.deadlineMs) throw tooLate()
   throw everybodyFailed(shipment, failures)
+}
+
+/** A race, where there is one. */
+function firstOf<T>(promises: readonly Promise<T>[]): Promise<T> {
+  const [only, ...others] = promises
+  return only && others.length === 0 ? only : Promise.race(promises)
 }
 
 /** The receipt of the plan's first entry, for an answer that begins before its cluster has spoken. */

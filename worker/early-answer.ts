@@ -10,7 +10,6 @@ import { isEventStream } from './attempt.ts'
 import type { Delivery } from './dispatch.ts'
 import { toRouteError } from './failure.ts'
 import type { Relay } from './relay.ts'
-import { settledWithin } from './settled-within.ts'
 import { finish, pipeStream } from './stream-pipe.ts'
 
 const HEARTBEAT_MS = 250
@@ -86,11 +85,11 @@ async function keepAlive(
   try {
     let beat = 0
     do await writer.write(chunkOf(beat++))
-    while (!(await settledWithin(delivering, HEARTBEAT_MS)))
+    while (!(await relay.settles(delivering, HEARTBEAT_MS)))
     return true
   } catch {
     relay.counters.count('clientsLost')
-    relay.clientLost.abort(new RouteError('client_left', 'The client left before its answer.'))
+    relay.clientLoss.say(new RouteError('client_left', 'The client left before its answer.'))
     await drop(delivering)
     return false
   }

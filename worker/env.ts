@@ -14,6 +14,7 @@ import { nameSchema } from '../protocol/ids.ts'
 import type { KeyResolver, PolicyStoreRpc } from '../protocol/policy-store.ts'
 import type { ReceiptLogRpc } from '../protocol/receipt-record.ts'
 import type { TenantLedgerRpc } from '../protocol/tenancy.ts'
+import { digestOfKey } from './authenticate.ts'
 import { directoryObjects, type DirectoryObjects, type DirectoryStub } from './directory-objects.ts'
 import { EnvelopeSeal } from './envelope-seal.ts'
 import { Fingerprinter } from './fingerprint.ts'
@@ -25,6 +26,7 @@ import { Counters } from './memory/counters.ts'
 import { DirectoryMemory } from './memory/directory-memory.ts'
 import { HedgeBudget } from './memory/hedge-budget.ts'
 import { KeyCache } from './memory/key-cache.ts'
+import { KeyDigests } from './memory/key-digests.ts'
 import { LastHeard } from './memory/last-heard.ts'
 import { Notes } from './memory/notes.ts'
 import { Outages } from './memory/outages.ts'
@@ -72,6 +74,7 @@ export interface Edge {
   /** Name -> token. */
   readonly operators: ReadonlyMap<string, string>
   readonly fingerprinter: Fingerprinter
+  readonly keyDigests: KeyDigests
   readonly keyCache: KeyCache
   readonly keyFlights: SingleFlight
   readonly storeOutages: Outages
@@ -152,6 +155,7 @@ function parseEdge(bindings: EdgeBindings): Edge {
     responseIds: new ResponseIds(texts.PREFIX_SECRET),
     operators: new Map([['operator', texts.ADMIN_TOKEN], ...Object.entries(named)]),
     fingerprinter: new Fingerprinter(texts.PREFIX_SECRET),
+    keyDigests: new KeyDigests(digestOfKey),
     keyCache: new KeyCache(),
     keyFlights: new SingleFlight(STORE_MS_MAX),
     storeOutages: new Outages(),

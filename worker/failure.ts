@@ -2,6 +2,7 @@
 import { errorBody, type Dialect } from '../protocol/dialect.ts'
 import { RouteError } from '../protocol/errors.ts'
 import { REQUEST_ID_HEADER } from '../protocol/receipt.ts'
+import type { Arrival } from './caller.ts'
 import { BindingError } from './env.ts'
 
 /** Stack frames of a fault that go to the log. */
@@ -16,9 +17,8 @@ export function toRouteError(error: unknown): RouteError {
 
 export function failureResponse(
   error: RouteError,
-  requestId: string,
-  headers: Readonly<Record<string, string>> = {},
-  dialect: Dialect = 'openai',
+  { requestId, headers }: Arrival,
+  dialect: Dialect,
 ): Response {
   const { retryAfterMs } = error
   return Response.json(errorBody(dialect, error, requestId), {

@@ -16,5 +16,10 @@ declare module 'node:crypto' {
 declare module 'node:buffer' {
   export const Buffer: {
     from(text: string, encoding?: 'utf8' | 'base64url'): { toString(encoding?: 'utf8' | 'base64url'): string }
+    from(
+      bytes: ArrayBufferLike,
+      byteOffset?: number,
+      length?: number,
+    ): { toString(encoding: 'base64url' | 'hex'): string }
   }
 }

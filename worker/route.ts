@@ -6,6 +6,7 @@ import type { ActiveTenant } from '../protocol/tenancy.ts'
 import { admitRequest } from './accounting.ts'
 import { admit, parseBody, readBody, type Admission } from './admit.ts'
 import type { Shipment } from './attempt.ts'
+import { ClientLoss } from './client-loss.ts'
 import { isReachable } from './cluster-call.ts'
 import { continuationOf } from './continuation.ts'
 import { dispatch, expectedReceipt } from './dispatch.ts'
@@ -14,6 +15,7 @@ import { sha256Hex } from './envelope-seal.ts'
 import { explain } from './explain.ts'
 import { findEdgeRegion } from './plan/edge-region.ts'
 import { relayStream, relayWhole, type Relay } from './relay.ts'
+import type { SettledWithin } from './settled-within.ts'
 import { surveyRoute } from './survey.ts'
 
 const TRACEPARENT = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/
@@ -23,31 +25,33 @@ export interface RouteContext {
   readonly requestId: string
   readonly tenant: ActiveTenant
   readonly waitUntil: (work: Promise<void>) => void
+  /** One for all that this request waits for. */
+  readonly settles: SettledWithin
   /** Headers that the answer carries, whatever it is. */
   readonly headers: Record<string, string>
 }
 
 export async function routeRequest(context: RouteContext, path: string, request: Request): Promise<Response> {
-  const { edge, requestId, tenant } = context
+  const { edge, requestId, tenant, settles } = context
   const { policy } = tenant
   const startedMs = Date.now()
   const deadlineMs = startedMs + policy.deadlineMs
   edge.counters.count('requests')
-  const body = await readBody(request, policy)
+  const body = await readBody(request, policy, settles)
   const api = apiOf(path)
   const json = parseBody(body)
   const { pinnedCluster, isKept, isRepeatable } = continuationOf(edge.responseIds, tenant.tenant, api, json)
   const admitted = admit(tenant, json, request.headers)
   const admission = { ...admitted, pinnedCluster, stream: admitted.stream && api.generates }
   const edgeRegion = edgeRegionOf(edge, request)
-  const survey = await surveyRoute(edge, api.prompt, admission, edgeRegion)
+  const survey = await surveyRoute(edge, api.prompt, admission, edgeRegion, settles)
   const account = await admitRequest({ ...context, admission, survey, api, startedMs })
   const traceparent = request.headers.get('traceparent')
   const shipment: Shipment = {
     api,
     path,
     body,
-    bodySha256: sha256Hex(body),
+    bodySha256: await sha256Hex(body),
     requestId,
     traceparent: traceparent !== null && TRACEPARENT.test(traceparent) ? traceparent : null,
     admission,
@@ -55,19 +59,21 @@ export async function routeRequest(context: RouteContext, path: string, request:
     isKept,
     isRepeatable,
     deadlineMs,
+    settles,
     onAttempt: (receipt) => {
       account.attempt(receipt)
       context.headers[ROUTE_HEADER] = formatReceipt(receipt)
     },
   }
-  const clientLost = new AbortController()
+  const clientLoss = new ClientLoss()
   const relay: Relay = {
     requestId,
     dialect: api.dialect,
     headers: context.headers,
     expected: expectedReceipt(shipment),
     counters: edge.counters,
-    clientLost,
+    settles,
+    clientLoss,
     // What a relay does after its answer has begun ends with the stream.
     waitUntil: (work) => context.waitUntil(work.finally(() => account.end())),
     wholeGraceMs: edge.config.wholeGraceMs,
@@ -75,15 +81,15 @@ export async function routeRequest(context: RouteContext, path: string, request:
     isReachable: ({ entry }) =>
       isReachable(edge, entry.candidate.config, edgeRegion, edge.config.idleProbeMs),
   }
-  const delivering = dispatch(edge, shipment, clientLost.signal)
+  const delivering = dispatch(edge, shipment, clientLoss)
   account.follow(delivering)
   return admission.stream ? relayStream(relay, delivering) : relayWhole(relay, delivering)
 }
 
 /** The plan of a request, which is not sent. The body is `{path?, request, what_if?}` or the request itself with `what_if`. */
 export async function explainRequest(context: RouteContext, request: Request): Promise<Response> {
-  const { edge, requestId, tenant } = context
-  const json = parseBody(await readBody(request, tenant.policy))
+  const { edge, requestId, tenant, settles } = context
+  const json = parseBody(await readBody(request, tenant.policy, settles))
   const { request: inner, path = '/v1/chat/completions' } = json
   const isWrapped = typeof inner === 'object' && inner !== null && !Array.isArray(inner)
   const isCompletion = !isWrapped && !('messages' in json) && 'prompt' in json
@@ -91,7 +97,7 @@ export async function explainRequest(context: RouteContext, request: Request): P
   const asked = isWrapped ? (inner as Readonly<Record<string, unknown>>) : json
   const { pinnedCluster } = continuationOf(edge.responseIds, tenant.tenant, api, asked)
   const admission: Admission = { ...admit(tenant, asked, request.headers), pinnedCluster }
-  const survey = await surveyRoute(edge, api.prompt, admission, edgeRegionOf(edge, request))
+  const survey = await surveyRoute(edge, api.prompt, admission, edgeRegionOf(edge, request), settles)
   const { policyVersion } = tenant
   const explained = { requestId, policyVersion, admission, survey, whatIf: json['what_if'] }
   return Response.json(explain(edge, explained), { headers: { 'x-request-id': requestId } })

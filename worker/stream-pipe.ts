@@ -7,7 +7,6 @@ import { errorBody, errorEvent } from '../protocol/dialect.ts'
 import { RouteError } from '../protocol/errors.ts'
 import type { Delivery } from './dispatch.ts'
 import type { Relay } from './relay.ts'
-import { settledWithin } from './settled-within.ts'
 
 type End = 'whole' | 'broken' | 'stalled'
 
@@ -49,7 +48,7 @@ async function pipe(
 ): Promise<End> {
   let isStalled = false
   const piping = body.pipeTo(writable, { preventAbort: true, preventClose: true })
-  while (!isStalled && !(await settledWithin(piping, relay.idleProbeMs))) {
+  while (!isStalled && !(await relay.settles(piping, relay.idleProbeMs))) {
     isStalled = !(await relay.isReachable(delivery))
   }
   if (isStalled) delivery.cancel()

@@ -11,6 +11,7 @@ import { bookedQueueMs } from './plan/booked-queue.ts'
 import { deepestBytes, type Candidate } from './plan/candidate.ts'
 import { boundKnowledge } from './plan/freshness.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
+import type { SettledWithin } from './settled-within.ts'
 
 export interface Survey {
   readonly edgeRegion: string
@@ -27,11 +28,12 @@ export async function surveyRoute(
   api: PromptApi,
   admission: Admission,
   edgeRegion: string,
+  settles: SettledWithin,
 ): Promise<Survey> {
   const { model, json, shareScope, policy } = admission
   const fingerprint = edge.fingerprinter.fingerprint(api, model, json, shareScope)
   const { markers } = fingerprint
-  const { source, clusters: told } = await askDirectory(edge, edgeRegion, { model, markers })
+  const { source, clusters: told } = await askDirectory(edge, edgeRegion, { model, markers }, settles)
   const clusters = boundKnowledge(told, policy)
   const candidates = layOutCandidates(edge, edgeRegion, clusters, markers, Date.now())
   const bare = { edgeRegion, fingerprint, knowledge: source, candidates }

@@ -1,7 +1,6 @@
 /** The edge's steps alone, in Node, which has the same engine: microseconds a request. What workerd itself costs is not in it. */
 import { Fingerprinter } from '../../worker/fingerprint.ts'
-import { EnvelopeSeal, newNonce, sha256Hex } from '../../worker/envelope-seal.ts'
-import { markersToText } from '../../core/marker-text.ts'
+import { EnvelopeSeal, markersText, newNonce, sha256Hex } from '../../worker/envelope-seal.ts'
 import { policySchema } from '../../protocol/policy.ts'
 import { formatReceipt } from '../../protocol/receipt.ts'
 import type { Candidate } from '../../worker/plan/candidate.ts'
@@ -10,7 +9,7 @@ import { makePlan } from '../../worker/plan/plan.ts'
 const ROUNDS = 7
 const ROUND_MS = 50
 
-export function measureStages(text: string) {
+export async function measureStages(text: string) {
   const bytes = new TextEncoder().encode(text)
   const json = JSON.parse(text) as Readonly<Record<string, unknown>>
   const fingerprinter = new Fingerprinter('prefix-secret-of-the-bench')
@@ -48,7 +47,7 @@ export function measureStages(text: string) {
         model: 'm',
         stream: false,
         outputTokensMax: 16,
-        markers: markersToText(markers),
+        markers: markersText(markers),
         promptBytes,
         issuedMs: 1,
         nonce: newNonce(),
@@ -72,7 +71,11 @@ export function measureStages(text: string) {
         age_ms: 4,
       }),
   }
-  return Object.entries(stages).map(([stage, run]) => ({ stage, us: Number(median(run).toPrecision(3)) }))
+  const figures: { stage: string; us: number }[] = []
+  for (const [stage, run] of Object.entries(stages)) {
+    figures.push({ stage, us: Number((await median(run)).toPrecision(3)) })
+  }
+  return figures
 }
 
 function candidateOf(cluster: string): Candidate {
@@ -88,12 +91,16 @@ function candidateOf(cluster: string): Candidate {
   }
 }
 
-function median(run: () => unknown): number {
-  const samples = Array.from({ length: ROUNDS }, () => {
+async function median(run: () => unknown): Promise<number> {
+  const samples: number[] = []
+  for (let round = 0; round < ROUNDS; round++) {
     const startMs = performance.now()
     let times = 0
-    for (; performance.now() - startMs < ROUND_MS; times++) run()
-    return ((performance.now() - startMs) * 1000) / times
-  })
+    for (; performance.now() - startMs < ROUND_MS; times++) {
+      const result = run()
+      if (result instanceof Promise) await result
+    }
+    samples.push(((performance.now() - startMs) * 1000) / times)
+  }
   return samples.toSorted((a, b) => a - b)[ROUNDS >> 1] ?? 0
 }

@@ -1,4 +1,4 @@
-import { evictDurableObject, runInDurableObject } from 'cloudflare:test'
+import { createExecutionContext, evictDurableObject, runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { afterEach, expect, test, vi } from 'vitest'
 import { directoryName, layoutTag } from '../../core/shards.ts'
@@ -92,6 +92,7 @@ function newWorld(): World {
         headers: { upgrade: 'websocket', authorization: `Bearer ${token}` },
       }),
       bindings,
+      createExecutionContext(),
     )
   return {
     stub,
@@ -145,6 +146,7 @@ test('an unknown region, and a request that is no WebSocket', async () => {
         headers: { authorization: `Bearer token-of-${CLUSTER}`, ...(upgrade ? { upgrade } : {}) },
       }),
       env,
+      createExecutionContext(),
     )
   expect((await ask(`/internal/directory/nowhere?cluster=${CLUSTER}`, 'websocket')).status).toBe(404)
   expect((await ask(`/internal/directory/us-east?cluster=${CLUSTER}`)).status).toBe(400)
@@ -235,6 +237,7 @@ test('agents are told how the directory is divided, and each shard is an object 
         headers: { authorization: `Bearer token-of-${CLUSTER}`, ...headers },
       }),
       bindings,
+      createExecutionContext(),
     )
   const told = await get(`/layout?cluster=${CLUSTER}`)
   expect(await told.json()).toEqual(layout)
