@@ -4,6 +4,13 @@ import { CLUSTERS_MAX, nameSchema } from './ids.ts'
 import { hedgingSchema, objectiveSchema } from './policy.ts'
 
 export const whatIfSchema = z.strictObject({
+  policy_version: z
+    .int()
+    .positive()
+    .optional()
+    .describe(
+      "A stored version of the tenant's policy instead of the live one, within the live one's places",
+    ),
   policy: z
     .strictObject({
       regions: z.array(nameSchema).min(1).max(CLUSTERS_MAX).optional(),

@@ -4,9 +4,11 @@ import { RouteError } from '../protocol/errors.ts'
 import type { Alternative, ExplainedCandidate, RouteExplanation } from '../protocol/explanation.ts'
 import type { Policy } from '../protocol/policy.ts'
 import { whatIfSchema, type WhatIf } from '../protocol/what-if.ts'
+import { mayUse } from './admin/check-policy.ts'
 import type { Admission } from './admit.ts'
 import type { Edge } from './env.ts'
 import type { PricedCandidate } from './plan/price.ts'
+import { storedPolicy } from './stored-policy.ts'
 import { planUnder, type Survey } from './survey.ts'
 
 export interface Explained {
@@ -18,8 +20,8 @@ export interface Explained {
   readonly whatIf: unknown
 }
 
-/** Throws `invalid_request` for a `what_if` that supposes what the tenant may not. */
-export function explain(edge: Edge, explained: Explained): RouteExplanation {
+/** Throws `invalid_request` for a `what_if` that supposes what the tenant may not, and what `storedPolicy` throws. */
+export async function explain(edge: Edge, explained: Explained): Promise<RouteExplanation> {
   const { requestId, policyVersion, admission, survey, whatIf } = explained
   const { plan, fingerprint, edgeRegion, knowledge } = survey
   return {
@@ -35,7 +37,7 @@ export function explain(edge: Edge, explained: Explained): RouteExplanation {
     plan: plan.entries.map(explainCandidate),
     rejected: plan.rejected,
     policyVersion,
-    whatIf: whatIf === undefined ? null : suppose(edge, admission, survey, parseWhatIf(whatIf)),
+    whatIf: whatIf === undefined ? null : await suppose(edge, admission, survey, parseWhatIf(whatIf)),
   }
 }
 
@@ -53,13 +55,23 @@ export function explainCandidate(entry: PricedCandidate): ExplainedCandidate {
   }
 }
 
-function suppose(edge: Edge, admission: Admission, survey: Survey, whatIf: WhatIf): Alternative {
+async function suppose(
+  edge: Edge,
+  admission: Admission,
+  survey: Survey,
+  whatIf: WhatIf,
+): Promise<Alternative> {
+  const { tenant, model, policy: live } = admission
+  const version = whatIf.policy_version
+  const base = version === undefined ? live : within(live, await storedPolicy(edge, tenant, version))
   const isDead = (cluster: string, region: string) =>
     whatIf.dead_regions.includes(region) || whatIf.dead_clusters.includes(cluster)
   const alive = survey.candidates.filter(({ config }) => !isDead(config.cluster, config.region))
   const dead = survey.candidates.filter((candidate) => !alive.includes(candidate))
-  const policy = narrowed(admission.policy, whatIf.policy)
-  const { reason, entries, rejected } = planUnder(edge, admission, survey, policy, alive)
+  const policy = narrowed(base, whatIf.policy)
+  const { reason, entries, rejected } = mayUse(policy, model)
+    ? planUnder(edge, admission, survey, policy, alive)
+    : { reason: null, entries: [], rejected: alive.map(({ config }) => forbids(config.cluster)) }
   return {
     reason,
     plan: entries.map(explainCandidate),
@@ -67,6 +79,23 @@ function suppose(edge: Edge, admission: Admission, survey: Survey, whatIf: WhatI
       ...rejected,
       ...dead.map(({ config }) => ({ cluster: config.cluster, reason: 'supposed-dead' })),
     ],
+  }
+}
+
+function forbids(cluster: string): { cluster: string; reason: string } {
+  return { cluster, reason: 'policy-model' }
+}
+
+/** A stored version, in no place where the live one is not. */
+function within(live: Policy, stored: Policy): Policy {
+  const { residency } = live
+  return {
+    ...stored,
+    regions: stored.regions.filter((region) => live.regions.includes(region)),
+    residency:
+      residency === null
+        ? stored.residency
+        : (stored.residency?.filter((place) => residency.includes(place)) ?? residency),
   }
 }
 

@@ -100,7 +100,7 @@ export async function explainRequest(context: RouteContext, request: Request): P
   const survey = await surveyRoute(edge, api.prompt, admission, edgeRegionOf(edge, request), settles)
   const { policyVersion } = tenant
   const explained = { requestId, policyVersion, admission, survey, whatIf: json['what_if'] }
-  return Response.json(explain(edge, explained), { headers: { 'x-request-id': requestId } })
+  return Response.json(await explain(edge, explained), { headers: { 'x-request-id': requestId } })
 }
 
 function apiOf(path: string): RoutedApi {

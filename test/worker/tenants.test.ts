@@ -170,6 +170,35 @@ describe('a store that does not answer', () => {
 })
 
 describe('policies', () => {
+  test('a stored version can be supposed, in no place where the live one is not', async () => {
+    const world = newWorld()
+    const suppose = async (live: object, stored: object) => {
+      const { tenant, key } = await newTenant(world, live)
+      const policy = { ...POLICY, ...stored }
+      const added = await admin(world, 'POST', `/tenants/${tenant}/policies`, { policy })
+      expect(added).toMatchObject({ status: 201, body: { version: 2 } })
+      const path = '/v1/route/explain'
+      const asked = (version: number) => ({
+        key,
+        path,
+        body: { ...CHAT, what_if: { policy_version: version } },
+      })
+      expect(await codeOf(world, asked(3))).toEqual([400, 'invalid_request'])
+      return JSON.parse((await world.ask(asked(2))).text) as Answer['body']
+    }
+    const clusters = (names: string[]) => names.map((cluster) => expect.objectContaining({ cluster }))
+    expect(await suppose({}, { regions: ['eu-central'] })).toMatchObject({
+      policyVersion: 1,
+      plan: clusters(['us-east-1', 'eu-central-1']),
+      whatIf: { plan: clusters(['eu-central-1']) },
+    })
+    expect(await suppose({ regions: ['us-east'] }, {})).toMatchObject({
+      whatIf: { plan: clusters(['us-east-1']) },
+    })
+    expect(await suppose({}, { models: ['another'] })).toMatchObject({ whatIf: { reason: null, plan: [] } })
+    expect(world.arrivals).toEqual([])
+  })
+
   test('a version is validated, compared, tried in the shadow, made live and taken back', async () => {
     const world = newWorld()
     const { key, tenant } = await newTenant(world, { regions: ['us-east'] })
