@@ -63,6 +63,46 @@ describe.each(PATHS)('%s', (path) => {
   })
 })
 
+describe('images', () => {
+  const data =
+    'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+  const url = `data:image/png;base64,${data}`
+  const source = { type: 'base64', media_type: 'image/png', data }
+  const asked = (path: string, part: object) => ({
+    path,
+    body: JSON.stringify(
+      path === '/v1/responses'
+        ? {
+            model: MODEL,
+            input: [{ role: 'user', content: [part, { type: 'input_text', text: 'What is it?' }] }],
+          }
+        : {
+            model: MODEL,
+            max_tokens: 4,
+            messages: [{ role: 'user', content: [part, { type: 'text', text: 'What is it?' }] }],
+          },
+    ),
+  })
+
+  test.each([
+    ['chat', asked('/v1/chat/completions', { type: 'image_url', image_url: { url, detail: 'low' } })],
+    ['responses', asked('/v1/responses', { type: 'input_image', image_url: url, detail: 'low' })],
+    ['messages', asked('/v1/messages', { type: 'image', source })],
+  ])('%s: they pass untouched, and count in the prompt by what they are', async (_, { path, body }) => {
+    const world = newWorld()
+    const markers = async (text: string) => {
+      const { status } = await world.ask({ path, body: text })
+      expect(status).toBe(200)
+      return [...(world.lookups.at(-1)?.markers ?? [])]
+    }
+    const first = await markers(body)
+    expect(new TextDecoder().decode(world.arrivals[0]?.body)).toBe(body)
+    expect(first.length).toBeGreaterThan(0)
+    expect(await markers(body.replace('What is it?', 'What was it?'))).not.toEqual(first)
+    expect(await markers(body.replace('iVBORw0KGgo', 'iVBORw0KGgp'))).not.toEqual(first)
+  })
+})
+
 describe('Messages', () => {
   const path = '/v1/messages'
   const body = BODIES[path]!
