@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pino, type Logger } from 'pino'
 import { inject } from 'vitest'
 import { objectsFolderOf, startEdge } from '../../cli/edge.ts'
 import {
@@ -41,6 +42,8 @@ export interface TestProduct {
   readonly model: string
   readonly clusters: readonly TestCluster[]
   readonly secrets: typeof SECRETS
+  /** Everything that edge and agents write lies below these folders. */
+  readonly folders: readonly string[]
   restartEdge(): Promise<void>
   stop(): Promise<void>
 }
@@ -53,6 +56,8 @@ export interface TestProductOptions {
   readonly rttMs?: (cluster: string) => number
   readonly edge?: (config: EdgeConfigInput) => EdgeConfigInput
   readonly silenceMsMax?: number
+  /** Agents keep their state and log all that they would, into files. */
+  readonly isWritten?: boolean
 }
 
 const SECRETS = {
@@ -126,13 +131,18 @@ async function startParts(options: TestProductOptions, parts: StartedParts): Pro
     const agent = parts.add(
       await startAgent(
         parseAgentConfig(
-          { ...config, ...(silenceMsMax === undefined ? {} : { silenceMsMax }) },
+          {
+            ...config,
+            ...(silenceMsMax === undefined ? {} : { silenceMsMax }),
+            ...(options.isWritten ? { stateDir: join(folder, `state-of-${region.cluster}`) } : {}),
+          },
           {
             ISOTHERM_ENVELOPE_SECRET: SECRETS.envelope,
             ISOTHERM_PREFIX_SECRET: SECRETS.prefix,
             ISOTHERM_CLUSTER_TOKEN: tokens[region.cluster] ?? '',
           },
         ),
+        options.isWritten ? fileLog(join(folder, `${region.cluster}.log`)) : undefined,
       ),
     )
     const target = new URL(agent.url)
@@ -188,10 +198,15 @@ async function startParts(options: TestProductOptions, parts: StartedParts): Pro
     model: LOCAL_MODEL,
     clusters,
     secrets: SECRETS,
+    folders: [folder, objectsFolderOf(bundle, port)],
     restartEdge: async () => {
       await edge?.stop()
       await start()
     },
     stop: () => parts.stop(),
   }
+}
+
+function fileLog(file: string): Logger {
+  return pino({ level: 'trace' }, pino.destination({ dest: file, sync: true }))
 }
