@@ -16,7 +16,9 @@ export type FakeFault =
   | 429
 
 export interface FakeCluster {
-  readonly url: string
+  url: string
+  /** What goes wrong with the next request. */
+  fault: FakeFault
   /** Requests that came in, but for probes. */
   readonly requests: { readonly path: string; readonly body: string }[]
   /** Bytes of endless streams that have left. */
@@ -32,14 +34,22 @@ const SLOW_MS = 4
 /** So that what was written has left before the connection is reset. */
 const RESET_MS = 25
 
-export async function startFakeCluster(name: string, fault: FakeFault = 'none'): Promise<FakeCluster> {
+export async function startFakeCluster(name: string, firstFault: FakeFault = 'none'): Promise<FakeCluster> {
   const requests: { path: string; body: string }[] = []
-  const cluster = { url: '', requests, sentBytes: 0, abandoned: 0, stop: () => Promise.resolve() }
+  const cluster: FakeCluster = {
+    url: '',
+    fault: firstFault,
+    requests,
+    sentBytes: 0,
+    abandoned: 0,
+    stop: () => Promise.resolve(),
+  }
   const server = createServer((req, res) => {
     void answer(req, res)
   })
 
   async function answer(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const { fault } = cluster
     const chunks: Buffer[] = []
     for await (const chunk of req) chunks.push(chunk as Buffer)
     const path = req.url ?? ''
