@@ -12,7 +12,7 @@ import { Part } from '../cli/part.ts'
 import { ROOT } from '../cli/root.ts'
 import { describeMachine } from './machine.ts'
 import { chatText, gapSamples, ttftSamples } from './edge/client.ts'
-import { measureStages } from './edge/stages.ts'
+import { measureStages, whereItGoes } from './edge/stages.ts'
 import { cpuMsOf } from './edge/process-cpu.ts'
 
 export interface BenchEdgeOptions {
@@ -35,6 +35,7 @@ interface Target {
   readonly name: string
   readonly origin: string
   readonly part: Part | null
+  readonly search?: string
   /** The body of request `index`. */
   readonly body: (index: number) => string
 }
@@ -65,6 +66,7 @@ export async function benchEdge({ seconds, rounds, json }: BenchEdgeOptions): Pr
     const same = () => text
     const targets: Target[] = [
       { name: 'pipe', ...pipe, body: same },
+      { name: 'pipe that holds both bodies', ...pipe, search: '?hold', body: same },
       { name: 'edge, answers from the isolate', ...edge, body: same },
       {
         name: 'edge, a lookup for each request',
@@ -94,9 +96,12 @@ export async function benchEdge({ seconds, rounds, json }: BenchEdgeOptions): Pr
     console.table(gaps)
     const stages = await measureStages(text)
     console.table(stages)
+    const [pipeUs = 0, holdingUs = 0, edgeUs = 0] = throughput.map((row) => row['CPU us a request'])
+    const parts = whereItGoes({ pipe: pipeUs, holding: holdingUs, edge: edgeUs }, stages)
+    console.table(parts)
     const machine = describeMachine()
     console.log(`${machine.cores} cores (${machine.cpu}), Node ${machine.node}, commit ${machine.commit}`)
-    const result = { machine, throughput, ttft, gaps, stages }
+    const result = { machine, throughput, ttft, gaps, stages, parts }
     const figures = JSON.stringify(result, null, 2)
     if (json === true) console.log(figures)
     else if (json) await writeFile(json, `${figures}\n`)
@@ -113,7 +118,7 @@ async function warmUp(target: Target): Promise<void> {
     requests += (await load(target, 1)).requestsPerS
 }
 
-async function load({ origin, part, body }: Target, seconds: number): Promise<Sample> {
+async function load({ origin, part, body, search = '' }: Target, seconds: number): Promise<Sample> {
   const pool = new Pool(origin, { connections: CONNECTIONS })
   const headers = { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' }
   const cpuBeforeMs = part ? await cpuMsOf(part.pid) : null
@@ -125,7 +130,7 @@ async function load({ origin, part, body }: Target, seconds: number): Promise<Sa
       for (let i = 0; performance.now() < endMs; i++) {
         const index = Math.round(startMs) * 1000 + i * CONNECTIONS + connection
         const answer = await pool.request({
-          path: '/v1/chat/completions',
+          path: `/v1/chat/completions${search}`,
           method: 'POST',
           headers,
           body: body(index),

@@ -1,6 +1,7 @@
 /** The edge's steps alone, in Node, which has the same engine: microseconds a request. What workerd itself costs is not in it. */
+import { createHash } from 'node:crypto'
 import { Fingerprinter } from '../../worker/fingerprint.ts'
-import { EnvelopeSeal, markersText, newNonce, sha256Hex } from '../../worker/envelope-seal.ts'
+import { EnvelopeSeal, markersText, newNonce } from '../../worker/envelope-seal.ts'
 import { policySchema } from '../../protocol/policy.ts'
 import { formatReceipt } from '../../protocol/receipt.ts'
 import type { Candidate } from '../../worker/plan/candidate.ts'
@@ -35,7 +36,8 @@ export async function measureStages(text: string) {
       JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown,
     'canonical bytes and markers': () => fingerprinter.fingerprint('chat', 'm', json, 'tenant:bench'),
     'plan over three clusters': plan,
-    'SHA-256 of the body': () => sha256Hex(bytes),
+    // Node's WebCrypto hands each digest to another thread, which workerd does not.
+    'SHA-256 of the body': () => createHash('sha256').update(bytes).digest('hex'),
     'envelope: JSON, nonce, HMAC': () =>
       seal.seal('/v1/chat/completions', 'a'.repeat(64), {
         v: 2,
@@ -76,6 +78,28 @@ export async function measureStages(text: string) {
     figures.push({ stage, us: Number((await median(run)).toPrecision(3)) })
   }
   return figures
+}
+
+interface Figure {
+  readonly stage: string
+  readonly us: number
+}
+
+/** Processor time of a request in us: what any Worker pays that passes it on, what is computed, and all that is left. */
+export function whereItGoes(
+  cpuUs: { readonly pipe: number; readonly holding: number; readonly edge: number },
+  stages: readonly Figure[],
+): Figure[] {
+  const computedUs = stages.reduce((sum, { us }) => sum + us, 0)
+  const parts = {
+    'a Worker that only pipes': cpuUs.pipe,
+    'more for holding both bodies': cpuUs.holding - cpuUs.pipe,
+    'the stages above': computedUs,
+    'the rest: objects, promises, their collection, ledger, receipts':
+      cpuUs.edge - cpuUs.holding - computedUs,
+    'all of it, with answers from the isolate': cpuUs.edge,
+  }
+  return Object.entries(parts).map(([stage, us]) => ({ stage, us: Math.round(us) }))
 }
 
 function candidateOf(cluster: string): Candidate {
