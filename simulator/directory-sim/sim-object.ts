@@ -17,7 +17,7 @@ interface Socket {
   readonly close: () => void
 }
 
-/** What a ledger of the world does with a batch. */
+/** What a ledger of the world does with a batch, and how often it fails while the storm lasts. */
 const LEDGER_MS = 30
 const LEDGER_FAILS = 0.2
 
@@ -114,7 +114,7 @@ export class SimObject {
   }
 
   #deliver({ connection, batch, outcomes }: Delivery): void {
-    const { clock, dice, truth } = this.#world
+    const { clock, dice, truth, isStormy } = this.#world
     const acknowledge = (untaken: readonly number[]) => {
       this.#world.checkers.beforeAcknowledgement(outcomes, untaken)
       this.#sockets.get(connection)?.send(JSON.stringify({ type: 'outcomes-ack', batch, untaken }))
@@ -122,7 +122,7 @@ export class SimObject {
     if (this.#faults.acknowledgesEarly) acknowledge([])
     clock.after(dice.float() * LEDGER_MS, () => {
       const untaken = outcomes.flatMap(({ requestId }, index) => {
-        if (dice.chance(LEDGER_FAILS)) return [index]
+        if (dice.chance(isStormy ? LEDGER_FAILS : 0)) return [index]
         truth.settled.add(requestId)
         return []
       })

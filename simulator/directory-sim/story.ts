@@ -88,6 +88,7 @@ function drawWeather({ dice }: World): Weather {
 /** The storm is over; clusters without an agent may stay so. */
 function calm(world: World): void {
   world.network.heal()
+  world.isStormy = false
   for (const edge of world.edges) edge.layout = world.layout(edge.region)
 }
 

@@ -37,6 +37,8 @@ export class World {
   readonly agents: SimAgent[] = []
   readonly edges: SimEdge[]
   isChurning = true
+  /** While it lasts ledgers fail too. */
+  isStormy = true
   readonly #objects = new Map<string, SimObject>()
   readonly #layouts = new Map<string, ShardLayout>()
   #incarnations = 0

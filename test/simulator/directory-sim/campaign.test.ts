@@ -29,6 +29,14 @@ test(
   BOUND_MS,
 )
 
+/** Both ended with an outcome that waited a minute for its next try, while ledgers failed on in the calm. */
+test.each([346, 900])(
+  'seed %i converges although a ledger refused an outcome five times in a row',
+  (seed) => {
+    expect(playStory(seed, NO_FAULTS).violation).toBeNull()
+  },
+)
+
 test('a seed is a run', () => {
   expect(playStory(4, NO_FAULTS)).toEqual(playStory(4, NO_FAULTS))
 })
