@@ -31,6 +31,7 @@ program
   .description(
     'the residency map, lookups beside a call that does nothing, a snapshot of a million entries, freshness',
   )
+  .option('--parts <parts>', 'parts to measure', 'map,snapshot,calls,freshness')
   .option('--json [file]', 'write the figures as JSON here')
   .action(benchDirectory)
 

@@ -3,7 +3,7 @@
  * call both, so that a ratio compares the calls and nothing else. Never deployed.
  */
 import { DurableObject } from 'cloudflare:workers'
-import type { DirectoryRpc } from '../protocol/lookup.ts'
+import type { DirectoryRpc, LookupBatch } from '../protocol/lookup.ts'
 import { decodeAnswer, encodeBatch } from '../protocol/lookup-wire.ts'
 import { DirectoryFacts } from '../worker/memory/directory-facts.ts'
 import { benchKey, BENCH_MODEL } from './directory-keys.ts'
@@ -12,6 +12,11 @@ export { CacheDirectory } from '../directory/cache-directory.ts'
 
 export class NothingObject extends DurableObject {
   async nothing(): Promise<void> {}
+
+  /** Takes as many bytes as a lookup, gives as many as its answer, and looks at none. */
+  async bytes(_given: Uint8Array, answerBytes: number): Promise<Uint8Array> {
+    return new Uint8Array(answerBytes)
+  }
 }
 
 interface Bindings {
@@ -21,7 +26,12 @@ interface Bindings {
 
 type Directory = DirectoryRpc & Pick<Fetcher, 'fetch'>
 
+type Nothing = Pick<NothingObject, 'nothing' | 'bytes'>
+
 const MARKERS = 64
+const PROMPTS = 1024
+/** Of an answer about eight clusters to one question. */
+const ANSWER_BYTES = 640
 
 export default {
   async fetch(request: Request, { DIRECTORY, NOTHING }: Bindings): Promise<Response> {
@@ -31,23 +41,14 @@ export default {
     if (pathname === '/agent') return directory.fetch(request)
     if (pathname === '/probe') {
       const markers = Uint32Array.from([256, number('lo'), number('hi')])
-      const known = (await ask(directory, markers))
+      const known = (await ask(directory, [markers]))
         .flat()
         .flatMap((cluster) => (cluster.state === 'known' ? cluster.matchedBytes : []))
       return Response.json(Math.max(...known))
     }
-    const questions = number('questions')
-    const nothing = NOTHING.get(NOTHING.idFromName('bench')) as unknown as Pick<NothingObject, 'nothing'>
-    const call =
-      searchParams.get('kind') === 'lookup'
-        ? (i: number) =>
-            ask(
-              directory,
-              ...Array.from({ length: questions }, (_, at) =>
-                markersAt(i * questions + at, number('entries')),
-              ),
-            )
-        : () => nothing.nothing()
+    const questions = promptsOf(number('questions'), number('entries'))
+    const nothing = NOTHING.get(NOTHING.idFromName('bench')) as unknown as Nothing
+    const call = caller(String(searchParams.get('kind')), directory, nothing, questions)
     const startMs = performance.now()
     let next = 0
     await Promise.all(
@@ -59,24 +60,19 @@ export default {
   },
 }
 
-/** As the edge asks: what this isolate was told before need not come again. */
-const facts = new DirectoryFacts()
+/** Made before any time is taken: an edge has its markers anyhow. `count` prompts a call, of which the first half is resident. */
+const prompts = new Map<number, readonly (readonly Uint32Array[])[]>()
 
-async function ask(directory: Directory, ...prompts: readonly Uint32Array[]) {
-  const models = prompts.map(() => BENCH_MODEL)
-  const batch = {
-    isolate: 1,
-    colo: 'IAD',
-    questions: prompts.map((markers) => ({ model: BENCH_MODEL, markers })),
-    bookings: [],
-    sightings: [],
-    known: facts.versions([BENCH_MODEL]),
-  }
-  const answer = decodeAnswer(await directory.lookup(encodeBatch(batch)))
-  return (answer && facts.unpack(models, answer)) ?? []
+function promptsOf(count: number, entries: number): readonly (readonly Uint32Array[])[] {
+  const known = prompts.get(count)
+  if (known) return known
+  const made = Array.from({ length: PROMPTS / count }, (_, call) =>
+    Array.from({ length: count }, (_q, at) => markersAt(call * count + at, entries)),
+  )
+  prompts.set(count, made)
+  return made
 }
 
-/** A prompt whose first half is resident. */
 function markersAt(call: number, entries: number): Uint32Array {
   const markers = new Uint32Array(MARKERS * 3)
   for (let i = 0; i < MARKERS; i++) {
@@ -84,4 +80,39 @@ function markersAt(call: number, entries: number): Uint32Array {
     markers.set([(i + 1) * 256, lo, hi], i * 3)
   }
   return markers
+}
+
+/** One call of each kind. */
+function caller(
+  kind: string,
+  directory: Directory,
+  nothing: Nothing,
+  calls: readonly (readonly Uint32Array[])[],
+): (i: number) => Promise<unknown> {
+  const at = (i: number) => calls[i % calls.length] ?? []
+  if (kind === 'nothing') return () => nothing.nothing()
+  if (kind === 'lookup') return (i) => ask(directory, at(i))
+  const given = encodeBatch(batchOf(at(0)))
+  const answerBytes = ANSWER_BYTES * at(0).length
+  return () => nothing.bytes(given, answerBytes)
+}
+
+/** As the edge asks: what this isolate was told before need not come again. */
+const facts = new DirectoryFacts()
+
+async function ask(directory: Directory, questions: readonly Uint32Array[]) {
+  const models = questions.map(() => BENCH_MODEL)
+  const answer = decodeAnswer(await directory.lookup(encodeBatch(batchOf(questions))))
+  return (answer && facts.unpack(models, answer)) ?? []
+}
+
+function batchOf(questions: readonly Uint32Array[]): LookupBatch {
+  return {
+    isolate: 1,
+    colo: 'IAD',
+    questions: questions.map((markers) => ({ model: BENCH_MODEL, markers })),
+    bookings: [],
+    sightings: [],
+    known: facts.versions([BENCH_MODEL]),
+  }
 }

@@ -1,0 +1,92 @@
+/**
+ * What a lookup costs beside calls of an object that does nothing: `nothing` carries nothing either, `bytes` carries as
+ * many bytes each way as the lookup does. All take turns: in a loop inside a Worker, and as requests of one call each.
+ */
+import { CLUSTERS, ENTRIES, MARKERS, median, pairedRatio, ROUNDS } from './figures.ts'
+
+const CALLS = 1600
+const CONCURRENCY = 16
+/** Requests that share a call, as the edge's do under load. */
+const SHARED = 8
+const REQUESTS = 500
+
+const SUBJECTS = {
+  nothing: { kind: 'nothing', questions: 1 },
+  bytes: { kind: 'bytes', questions: 1 },
+  lookup: { kind: 'lookup', questions: 1 },
+  bytesOfEight: { kind: 'bytes', questions: SHARED },
+  lookupOfEight: { kind: 'lookup', questions: SHARED },
+} as const
+type Name = keyof typeof SUBJECTS
+type Read = (url: string) => Promise<string>
+
+export async function measureCalls(origin: string, read: Read) {
+  console.error('calls')
+  const names = Object.keys(SUBJECTS) as Name[]
+  const inLoop = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<Name, number[]>
+  const asRequests: typeof inLoop = structuredClone(inLoop)
+  for (let round = 0; round <= ROUNDS; round++) {
+    for (const name of names) {
+      const callsPerS = await loopRate(origin, read, name)
+      const requestsPerS = await requestRate(origin, read, name)
+      // The first round only warms up.
+      if (round === 0) continue
+      inLoop[name].push(callsPerS)
+      asRequests[name].push(requestsPerS)
+    }
+  }
+  return {
+    markers: MARKERS,
+    clusters: CLUSTERS,
+    loop: summary(inLoop),
+    oneCallARequest: summary(asRequests),
+  }
+}
+
+/** Calls a second, and as ratios to a call of the same kind of traffic that does nothing. */
+function summary(rates: Readonly<Record<Name, readonly number[]>>) {
+  return {
+    callsPerS: Object.fromEntries(
+      Object.entries(rates).map(([name, perS]) => [name, Math.round(median(perS))]),
+    ),
+    lookupToNothing: pairedRatio(rates.lookup, rates.nothing),
+    lookupToBytes: pairedRatio(rates.lookup, rates.bytes),
+    bytesToNothing: pairedRatio(rates.bytes, rates.nothing),
+    lookupOfEightToBytesOfEight: pairedRatio(rates.lookupOfEight, rates.bytesOfEight),
+    lookupOfEightToNothing: pairedRatio(rates.lookupOfEight, rates.nothing),
+    questionsOfEightToNothing: pairedRatio(
+      rates.lookupOfEight.map((perS) => perS * SHARED),
+      rates.nothing,
+    ),
+  }
+}
+
+async function loopRate(origin: string, read: Read, name: Name): Promise<number> {
+  return (CALLS / Number(await read(callsUrl(origin, name, CALLS, CONCURRENCY)))) * 1000
+}
+
+/** Requests a second of which each makes one call, as the edge's do. */
+async function requestRate(origin: string, read: Read, name: Name): Promise<number> {
+  const url = callsUrl(origin, name, 1, 1)
+  const startMs = performance.now()
+  let next = 0
+  await Promise.all(
+    Array.from({ length: CONCURRENCY }, async () => {
+      while (next++ < REQUESTS) await read(url)
+    }),
+  )
+  return (REQUESTS / (performance.now() - startMs)) * 1000
+}
+
+function callsUrl(origin: string, name: Name, count: number, concurrency: number): string {
+  const { kind, questions } = SUBJECTS[name]
+  const entries = String(ENTRIES)
+  const query = new URLSearchParams({
+    kind,
+    questions: String(questions),
+    count: String(count),
+    concurrency: String(concurrency),
+    entries,
+  })
+  return `${origin}/calls?${query}`
+}
