@@ -104,6 +104,7 @@ export class ResidencyMap {
     const { words } = this.#table
     offsetBytes.fill(0)
     nibbles.fill(0)
+    this.#table.touch(markers)
     let open0 = this.#openColumns(0)
     let open1 = this.#openColumns(8)
     for (let marker = markers.length - 3; marker >= 0 && (open0 | open1) !== 0; marker -= 3) {
