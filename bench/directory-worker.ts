@@ -4,8 +4,10 @@
  */
 import { DurableObject } from 'cloudflare:workers'
 import type { DirectoryRpc, LookupBatch } from '../protocol/lookup.ts'
-import { decodeAnswer, encodeBatch } from '../protocol/lookup-wire.ts'
+import { decodeAnswer } from '../protocol/lookup-packing.ts'
+import { encodeBatch } from '../protocol/lookup-wire.ts'
 import { DirectoryFacts } from '../worker/memory/directory-facts.ts'
+import { textOfUnits } from '../worker/text-of-units.ts'
 import { benchKey, BENCH_MODEL } from './directory-keys.ts'
 
 export { CacheDirectory } from '../directory/cache-directory.ts'
@@ -13,9 +15,9 @@ export { CacheDirectory } from '../directory/cache-directory.ts'
 export class NothingObject extends DurableObject {
   async nothing(): Promise<void> {}
 
-  /** Takes as many bytes as a lookup, gives as many as its answer, and looks at none. */
-  async bytes(_given: Uint8Array, answerBytes: number): Promise<Uint8Array> {
-    return new Uint8Array(answerBytes)
+  /** Takes a string as long as a lookup, gives one as long as its answer, and looks at neither. */
+  async text(_given: string, answerUnits: number): Promise<string> {
+    return ANSWER.slice(0, answerUnits)
   }
 }
 
@@ -26,12 +28,13 @@ interface Bindings {
 
 type Directory = DirectoryRpc & Pick<Fetcher, 'fetch'>
 
-type Nothing = Pick<NothingObject, 'nothing' | 'bytes'>
+type Nothing = Pick<NothingObject, 'nothing' | 'text'>
 
 const MARKERS = 64
 const PROMPTS = 1024
 /** Of an answer about eight clusters to one question. */
-const ANSWER_BYTES = 640
+const ANSWER_UNITS = 64
+const ANSWER = '\u{1234}'.repeat(ANSWER_UNITS * 8)
 
 export default {
   async fetch(request: Request, { DIRECTORY, NOTHING }: Bindings): Promise<Response> {
@@ -92,9 +95,9 @@ function caller(
   const at = (i: number) => calls[i % calls.length] ?? []
   if (kind === 'nothing') return () => nothing.nothing()
   if (kind === 'lookup') return (i) => ask(directory, at(i))
-  const given = encodeBatch(batchOf(at(0)))
-  const answerBytes = ANSWER_BYTES * at(0).length
-  return () => nothing.bytes(given, answerBytes)
+  const given = textOfUnits(encodeBatch(batchOf(at(0))))
+  const answerUnits = ANSWER_UNITS * at(0).length
+  return () => nothing.text(given, answerUnits)
 }
 
 /** As the edge asks: what this isolate was told before need not come again. */
@@ -102,7 +105,7 @@ const facts = new DirectoryFacts()
 
 async function ask(directory: Directory, questions: readonly Uint32Array[]) {
   const models = questions.map(() => BENCH_MODEL)
-  const answer = decodeAnswer(await directory.lookup(encodeBatch(batchOf(questions))))
+  const answer = decodeAnswer(await directory.lookup(textOfUnits(encodeBatch(batchOf(questions)))))
   return (answer && facts.unpack(models, answer)) ?? []
 }
 

@@ -5,13 +5,14 @@
  */
 import { DurableObject } from 'cloudflare:workers'
 import type { DirectoryInspection, DirectoryModels, DirectoryRpc } from '../protocol/lookup.ts'
-import { decodeBatch, encodeAnswer } from '../protocol/lookup-wire.ts'
+import { decodeBatch } from '../protocol/lookup-wire.ts'
 import { nameSchema } from '../protocol/ids.ts'
 import type { OutcomeSink } from '../protocol/outcome.ts'
 import { boundBatch } from './residency/bound-batch.ts'
 import { OutcomeDelivery } from './outcome-delivery.ts'
 import { RegionalDirectory } from './residency/regional-directory.ts'
 import { send, type Delivery, type Sending } from './residency/sending.ts'
+import { textOfUnits } from './text-of-units.ts'
 import { ToldVersions } from './told-versions.ts'
 
 /** Sockets of one object: 16 clusters, each with old ones that have not noticed their end. */
@@ -93,14 +94,10 @@ export class CacheDirectory extends DurableObject<DirectoryBindings> implements 
     this.webSocketClose(socket)
   }
 
-  async lookup(bytes: Uint8Array): Promise<Uint8Array> {
-    const batch = decodeBatch(bytes)
-    if (batch === null) return new Uint8Array()
-    return encodeAnswer({
-      directory: this.#name,
-      versions: this.#versions.all,
-      ...this.#directory.lookupPacked(boundBatch(batch), this.nowMs()),
-    })
+  async lookup(text: string): Promise<string> {
+    const batch = decodeBatch(text)
+    if (batch === null) return ''
+    return textOfUnits(this.#directory.answer(boundBatch(batch), this.nowMs(), this.#versions.all))
   }
 
   async models(): Promise<DirectoryModels> {

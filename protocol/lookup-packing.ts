@@ -1,9 +1,15 @@
 /**
- * Answers to lookups as they cross the wire. What changes with each question travels as numbers in one array; what changes
- * with heartbeats only, offers and loads, travels when the asking isolate has not got it yet: an isolate that asks often
- * would otherwise spend most of a call on words that it knows.
+ * Answers to lookups as they cross the call of an object. What changes with each question travels as numbers; what changes
+ * with heartbeats only, offers and loads, travels when the asking isolate has not got it yet, cluster by cluster: an
+ * isolate that asks often would otherwise spend most of a call on words that it knows.
+ *
+ *     u16 wire | f64 version of the facts | u32 length, JSON of what is new | for each question and known cluster:
+ *     u32 matched bytes | u16 nibble and flags | u32 age | u32 age of the load, both in ms
+ *       | f64 speculative bytes | f64 rtt | u16 count, f64 booked ms ...     each only where its flag is set
  */
+import { UnitReader, UnitWriter } from './code-units.ts'
 import type { ClusterKnowledge } from './lookup.ts'
+import { LOOKUP_WIRE } from './lookup-wire.ts'
 import type { ModelLoad, ModelOffer } from './report.ts'
 
 /** What a directory has said of one cluster and one model. */
@@ -19,121 +25,163 @@ export interface ClusterFacts {
 /** The version of the facts that an isolate has, by model. */
 export type FactVersions = Readonly<Record<string, number>>
 
-export interface PackedAnswers {
+/** What changed of a model's facts since the version `base`; without one `clusters` are all there are, in order. */
+export interface FactsUpdate {
+  readonly model: string
+  readonly base: number | null
+  /** The place of each in the list of all clusters, and what is said of it from now on. */
+  readonly clusters: readonly (readonly [index: number, facts: ClusterFacts])[]
+}
+
+/** What a call tells that the isolate does not know yet. */
+export interface News {
+  readonly facts: readonly FactsUpdate[]
+  /** Versions of documents elsewhere (policies, say), by the name under which the directory was told of them. */
+  readonly versions?: Readonly<Record<string, number>>
+}
+
+/** What is said of one cluster and one question. */
+export interface Reading {
+  matchedBytes: number
+  tier: number
+  hasCopies: boolean
+  ageMs: number
+  loadAgeMs: number
+  isFailing: boolean
+  speculativeBytes: number | null
+  rttMs: number | null
+  othersBookedMs: readonly number[]
+}
+
+export interface LookupAnswer extends News {
   /** Of all facts of the object: another one after each change of any. */
   readonly factsVersion: number
-  /** For each model of which the isolate has another version. */
-  readonly facts: readonly { readonly model: string; readonly clusters: readonly ClusterFacts[] }[]
-  /** For each question and cluster `NUMBERS_A_CLUSTER` numbers. */
-  readonly numbers: Float64Array
-  /** Work that others have booked, for each question and cluster; null when there is none. */
-  readonly bookedMs: readonly (readonly (readonly number[])[])[] | null
+  /** The readings, not looked at yet. */
+  readonly text: string
+  readonly readingsAt: number
 }
 
-const NUMBERS_A_CLUSTER = 7
-const NONE = -1
+const HAS_COPIES = 8
+const IS_FAILING = 16
+const HAS_SPECULATION = 32
+const HAS_RTT = 64
+const HAS_BOOKINGS = 128
+const TIER_MASK = 7
+const U32_MAX = 0xffffffff
 
-type Known = Extract<ClusterKnowledge, { state: 'known' }>
+const NO_NEWS: News = { facts: [] }
+const NO_BOOKINGS: readonly number[] = []
 
-/** `models` are those of the questions. All answers name the same clusters in the same order. */
-export function packAnswers(
-  models: readonly string[],
-  answers: readonly (readonly ClusterKnowledge[])[],
-  factsVersion: number,
-  known: FactVersions,
-): PackedAnswers {
-  const clusters = answers[0]?.length ?? 0
-  const numbers = new Float64Array(answers.length * clusters * NUMBERS_A_CLUSTER)
-  const facts: { model: string; clusters: readonly ClusterFacts[] }[] = []
-  let at = 0
-  let isBooked = false
-  for (const [index, answer] of answers.entries()) {
-    const model = models[index] ?? ''
-    if (known[model] !== factsVersion && !facts.some((fact) => fact.model === model)) {
-      facts.push({ model, clusters: answer.map(factsOf) })
-    }
-    for (const cluster of answer) {
-      if (cluster.state === 'known') {
-        writeNumbers(numbers, at, cluster)
-        isBooked ||= cluster.othersBookedMs !== undefined
-      }
-      at += NUMBERS_A_CLUSTER
-    }
-  }
-  const bookedMs = isBooked ? answers.map((answer) => answer.map(bookedOf)) : null
-  return { factsVersion, facts, numbers, bookedMs }
+/** Begins an answer; the readings follow, question by question, of known clusters only. `news` null: nothing is new. */
+export function beginAnswer(out: UnitWriter, factsVersion: number, news: News | null): void {
+  out.u16(LOOKUP_WIRE)
+  out.f64(factsVersion)
+  out.text(news === null ? '' : JSON.stringify(news))
 }
 
-/** null when the isolate lacks facts that the directory takes it to have, or the numbers are not as many as they should be. */
+/** Ages are told in whole milliseconds. */
+export function writeReading(out: UnitWriter, reading: Reading): void {
+  const { speculativeBytes, rttMs, othersBookedMs } = reading
+  out.u32(Math.min(reading.matchedBytes, U32_MAX))
+  out.u16(
+    (reading.tier & TIER_MASK) |
+      (reading.hasCopies ? HAS_COPIES : 0) |
+      (reading.isFailing ? IS_FAILING : 0) |
+      (speculativeBytes === null ? 0 : HAS_SPECULATION) |
+      (rttMs === null ? 0 : HAS_RTT) |
+      (othersBookedMs.length === 0 ? 0 : HAS_BOOKINGS),
+  )
+  out.u32(Math.min(Math.round(reading.ageMs), U32_MAX))
+  out.u32(Math.min(Math.round(reading.loadAgeMs), U32_MAX))
+  if (speculativeBytes !== null) out.f64(speculativeBytes)
+  if (rttMs !== null) out.f64(rttMs)
+  if (othersBookedMs.length === 0) return
+  out.u16(othersBookedMs.length)
+  for (const workMs of othersBookedMs) out.f64(workMs)
+}
+
+/** null for anything that is no answer. */
+export function decodeAnswer(text: string): LookupAnswer | null {
+  const from = new UnitReader(text)
+  if (from.u16() !== LOOKUP_WIRE) return null
+  const factsVersion = from.f64()
+  const json = from.text()
+  if (from.isShort) return null
+  const news = json === '' ? NO_NEWS : parseNews(json)
+  return news === null ? null : { factsVersion, ...news, text, readingsAt: from.at }
+}
+
+/** null when the isolate lacks facts that the directory takes it to have, or the readings are not as many as they should be. */
 export function unpackAnswers(
   models: readonly string[],
-  { numbers, bookedMs }: PackedAnswers,
+  { text, readingsAt }: LookupAnswer,
   factsOfModel: (model: string) => readonly ClusterFacts[] | null,
 ): ClusterKnowledge[][] | null {
+  const from = new UnitReader(text, readingsAt)
   const answers: ClusterKnowledge[][] = []
-  let at = 0
-  for (const [index, model] of models.entries()) {
+  for (const model of models) {
     const facts = factsOfModel(model)
     if (facts === null) return null
-    answers.push(
-      facts.map((fact, cluster) => {
-        const knowledge = readCluster(fact, numbers, at, bookedMs?.[index]?.[cluster] ?? [])
-        at += NUMBERS_A_CLUSTER
-        return knowledge
-      }),
-    )
+    answers.push(facts.map((fact) => readCluster(from, fact)))
   }
-  return at === numbers.length ? answers : null
+  return from.isAtEnd ? answers : null
 }
 
-function factsOf(knowledge: ClusterKnowledge): ClusterFacts {
-  const { cluster, state } = knowledge
-  if (state === 'unknown') {
-    return { cluster, state, hasLeft: knowledge.hasLeft === true, draining: false, offer: null, load: null }
+/** The facts after the update; null when it changes some that are not there. */
+export function applyUpdate(
+  { base, clusters }: FactsUpdate,
+  factsAt: (version: number) => readonly ClusterFacts[] | undefined,
+): readonly ClusterFacts[] | null {
+  if (base === null) return clusters.map(([, facts]) => facts)
+  const known = factsAt(base)
+  if (!known || clusters.some(([index]) => index >= known.length)) return null
+  const facts = [...known]
+  for (const [index, changed] of clusters) facts[index] = changed
+  return facts
+}
+
+/** Only a directory writes it, so its fields are not looked at one by one. */
+function parseNews(json: string): News | null {
+  try {
+    const news = JSON.parse(json) as News
+    return Array.isArray(news?.facts) ? news : null
+  } catch {
+    return null
   }
-  const { draining, offer, load } = knowledge
-  return { cluster, state, hasLeft: false, draining, offer, load }
 }
 
-function bookedOf(knowledge: ClusterKnowledge): readonly number[] {
-  return knowledge.state === 'known' ? (knowledge.othersBookedMs ?? []) : []
+function readCluster(from: UnitReader, facts: ClusterFacts): ClusterKnowledge {
+  const { cluster, state, draining, offer, load } = facts
+  if (state === 'unknown') return facts.hasLeft ? { cluster, state, hasLeft: true } : { cluster, state }
+  const matchedBytes = from.u32()
+  const flags = from.u16()
+  const ageMs = from.u32()
+  const loadAgeMs = from.u32()
+  const tier = flags & TIER_MASK
+  const plain = { cluster, state, matchedBytes, tier, ageMs, draining, offer, load, loadAgeMs }
+  return flags <= TIER_MASK ? plain : withRest(plain, flags, from)
 }
 
-function writeNumbers(numbers: Float64Array, at: number, known: Known): void {
-  numbers[at] = known.matchedBytes
-  numbers[at + 1] = known.tier + (known.copies === 'several' ? 8 : 0)
-  numbers[at + 2] = known.ageMs
-  numbers[at + 3] = known.loadAgeMs
-  numbers[at + 4] = known.othersSpeculativeBytes ?? NONE
-  numbers[at + 5] = known.rttMs ?? NONE
-  numbers[at + 6] = known.isFailing === true ? 1 : 0
-}
-
-function readCluster(
-  { cluster, state, hasLeft, draining, offer, load }: ClusterFacts,
-  numbers: Float64Array,
-  at: number,
-  othersBookedMs: readonly number[],
+function withRest(
+  plain: Extract<ClusterKnowledge, { state: 'known' }>,
+  flags: number,
+  from: UnitReader,
 ): ClusterKnowledge {
-  if (state === 'unknown') return { cluster, state, ...(hasLeft ? { hasLeft } : {}) }
-  const number = (field: number) => numbers[at + field] ?? 0
-  const nibble = number(1)
-  const speculativeBytes = number(4)
-  const rttMs = number(5)
+  const speculativeBytes = flags & HAS_SPECULATION ? from.f64() : null
+  const rttMs = flags & HAS_RTT ? from.f64() : null
+  const othersBookedMs = flags & HAS_BOOKINGS ? readBookings(from) : NO_BOOKINGS
   return {
-    cluster,
-    state,
-    matchedBytes: number(0),
-    tier: nibble & 7,
-    ...(nibble >= 8 ? { copies: 'several' } : {}),
-    ageMs: number(2),
-    draining,
-    offer,
-    load,
-    loadAgeMs: number(3),
+    ...plain,
+    ...(flags & HAS_COPIES ? { copies: 'several' } : {}),
+    ...(flags & IS_FAILING ? { isFailing: true } : {}),
+    ...(speculativeBytes === null ? {} : { othersSpeculativeBytes: speculativeBytes }),
+    ...(rttMs === null ? {} : { rttMs }),
     ...(othersBookedMs.length === 0 ? {} : { othersBookedMs }),
-    ...(speculativeBytes < 0 ? {} : { othersSpeculativeBytes: speculativeBytes }),
-    ...(rttMs < 0 ? {} : { rttMs }),
-    ...(number(6) === 0 ? {} : { isFailing: true }),
   }
+}
+
+function readBookings(from: UnitReader): number[] {
+  const booked: number[] = []
+  for (let left = from.u16(); left > 0 && !from.isShort; left--) booked.push(from.f64())
+  return booked
 }

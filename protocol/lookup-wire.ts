@@ -1,105 +1,116 @@
 /**
- * A lookup and its answers as one array of bytes each way: structured values cost more of a call than all that the
- * directory does.
+ * A lookup as it crosses the call of an object: one string of code units (`code-units.ts`), since structured values cost
+ * more of a call than all that the directory does. `lookup-packing.ts` has the answer.
  *
- *     u32 length of the header | header: JSON, ASCII, padded to 8 | u32 words of markers, or f64 numbers of answers
+ *     u16 wire | u32 isolate | name colo | u32 words of all markers
+ *     u16 count, each question:  name model | u16 words | u32 ...
+ *     u16 count, each booking:   name cluster | f64 workMs | f64 agoMs | f64 rttMs | u16 words | u32 ...
+ *     u16 count, each sighting:  name cluster | u32 successes | u32 failures | u16 count | f64 rttMs ...
+ *     u16 count, each of known:  name model | f64 version
+ *
+ * A name is a u16 length and its units.
  */
-import type { LookupAnswer, LookupBatch } from './lookup.ts'
+import { UnitReader, UnitWriter } from './code-units.ts'
+import type { LookupBatch } from './lookup.ts'
 
-const LENGTH_BYTES = 4
-const ALIGNMENT = 8
-const CHARS_AT_ONCE = 8192
+/** The form of both directions. While a rollout mixes two, a lookup in the other is none: its answer is empty. */
+export const LOOKUP_WIRE = 1
 
-type Header = Omit<LookupBatch, 'questions' | 'bookings'> & {
-  readonly questions: readonly { readonly model: string; readonly words: number }[]
-  readonly bookings: readonly (Omit<LookupBatch['bookings'][number], 'markers'> & {
-    readonly words: number
-  })[]
+const WRITER = new UnitWriter()
+
+/** The units of the batch, valid until the next call. */
+export function encodeBatch({
+  isolate,
+  colo,
+  questions,
+  bookings,
+  sightings,
+  known,
+}: LookupBatch): Uint16Array {
+  const out = WRITER.restart()
+  out.u16(LOOKUP_WIRE)
+  out.u32(isolate)
+  out.name(colo)
+  let words = 0
+  for (const { markers } of questions) words += markers.length
+  for (const { markers } of bookings) words += markers.length
+  out.u32(words)
+  out.u16(questions.length)
+  for (const { model, markers } of questions) {
+    out.name(model)
+    writeMarkers(out, markers)
+  }
+  out.u16(bookings.length)
+  for (const { cluster, workMs, agoMs, rttMs, markers } of bookings) {
+    out.name(cluster)
+    out.f64(workMs)
+    out.f64(agoMs)
+    out.f64(rttMs)
+    writeMarkers(out, markers)
+  }
+  out.u16(sightings.length)
+  for (const { cluster, successes, failures, rttsMs } of sightings) {
+    out.name(cluster)
+    out.u32(successes)
+    out.u32(failures)
+    out.u16(rttsMs.length)
+    for (const rttMs of rttsMs) out.f64(rttMs)
+  }
+  const versions = Object.entries(known)
+  out.u16(versions.length)
+  for (const [model, version] of versions) {
+    out.name(model)
+    out.f64(version)
+  }
+  return out.units
 }
 
-export function encodeBatch(batch: LookupBatch): Uint8Array {
-  const { questions, bookings } = batch
-  const header: Header = {
-    ...batch,
-    questions: questions.map(({ model, markers }) => ({ model, words: markers.length })),
-    bookings: bookings.map(({ markers, ...note }) => ({ ...note, words: markers.length })),
-  }
-  const prompts = [...questions, ...bookings].map(({ markers }) => markers)
-  const words = prompts.reduce((sum, markers) => sum + markers.length, 0)
-  const { bytes, bodyAt } = startWith(header, words * 4)
-  const body = new Uint32Array(bytes.buffer, bodyAt, words)
+/** Markers of the batch that was decoded last. */
+let scratch = new Uint32Array(1024)
+
+/** null for anything that is no lookup. Markers are views of memory that the next call uses again. */
+export function decodeBatch(text: string): LookupBatch | null {
+  const from = new UnitReader(text)
+  if (from.u16() !== LOOKUP_WIRE) return null
+  const isolate = from.u32()
+  const colo = from.name()
+  const words = from.u32()
+  if (words * 2 > text.length) return null
+  if (words > scratch.length) scratch = new Uint32Array(words)
   let at = 0
-  for (const markers of prompts) {
-    body.set(markers, at)
-    at += markers.length
+  const markers = () => {
+    const own = scratch.subarray(at, at + from.u16())
+    at += own.length
+    from.words(own)
+    return own
   }
-  return bytes
+  const questions = readAll(from, () => ({ model: from.name(), markers: markers() }))
+  const bookings = readAll(from, () => ({
+    cluster: from.name(),
+    workMs: from.f64(),
+    agoMs: from.f64(),
+    rttMs: from.f64(),
+    markers: markers(),
+  }))
+  const sightings = readAll(from, () => ({
+    cluster: from.name(),
+    successes: from.u32(),
+    failures: from.u32(),
+    rttsMs: readAll(from, () => from.f64()),
+  }))
+  const known: Record<string, number> = {}
+  for (let left = from.u16(); left > 0 && !from.isShort; left--) known[from.name()] = from.f64()
+  return from.isAtEnd && at === words ? { isolate, colo, questions, bookings, sightings, known } : null
 }
 
-/** null for bytes that are no lookup. Only the edge sends them, so their fields are not looked at one by one. */
-export function decodeBatch(given: Uint8Array): LookupBatch | null {
-  const read = readHeader(given)
-  if (read === null) return null
-  const { bytes, bodyAt } = read
-  const header = read.header as Header
-  if (!Array.isArray(header.questions) || !Array.isArray(header.bookings)) return null
-  const body = new Uint32Array(bytes.buffer, bytes.byteOffset + bodyAt, (bytes.length - bodyAt) >> 2)
-  let at = 0
-  const next = (words: number) => {
-    at += words
-    return body.subarray(at - words, at)
-  }
-  const questions = header.questions.map(({ model, words }) => ({ model, markers: next(words) }))
-  const bookings = header.bookings.map(({ words, ...note }) => ({ ...note, markers: next(words) }))
-  return at === body.length ? { ...header, questions, bookings } : null
+function writeMarkers(out: UnitWriter, markers: Uint32Array): void {
+  out.u16(markers.length)
+  out.words(markers)
 }
 
-export function encodeAnswer({ numbers, ...header }: LookupAnswer): Uint8Array {
-  const { bytes, bodyAt } = startWith(header, numbers.byteLength)
-  new Float64Array(bytes.buffer, bodyAt, numbers.length).set(numbers)
-  return bytes
-}
-
-/** null for bytes that are no answer. */
-export function decodeAnswer(given: Uint8Array): LookupAnswer | null {
-  const read = readHeader(given)
-  if (read === null) return null
-  const { header, bytes, bodyAt } = read
-  return {
-    ...(header as Omit<LookupAnswer, 'numbers'>),
-    numbers: new Float64Array(bytes.buffer, bytes.byteOffset + bodyAt, (bytes.length - bodyAt) >> 3),
-  }
-}
-
-function startWith(header: object, bodyBytes: number): { bytes: Uint8Array; bodyAt: number } {
-  // One byte a character: what is not ASCII is escaped.
-  const text = JSON.stringify(header).replaceAll(
-    /[^\0-\x7f]/g,
-    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  )
-  const bodyAt = Math.ceil((LENGTH_BYTES + text.length) / ALIGNMENT) * ALIGNMENT
-  const bytes = new Uint8Array(bodyAt + bodyBytes)
-  new DataView(bytes.buffer).setUint32(0, text.length, true)
-  for (let i = 0; i < text.length; i++) bytes[LENGTH_BYTES + i] = text.charCodeAt(i)
-  return { bytes, bodyAt }
-}
-
-function readHeader(given: Uint8Array): { header: object; bytes: Uint8Array; bodyAt: number } | null {
-  if (given.length < LENGTH_BYTES) return null
-  // Views of words and numbers need an aligned start.
-  const bytes = given.byteOffset % ALIGNMENT === 0 ? given : given.slice()
-  const chars = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true)
-  const bodyAt = Math.ceil((LENGTH_BYTES + chars) / ALIGNMENT) * ALIGNMENT
-  if (bodyAt > bytes.length) return null
-  let text = ''
-  for (let at = LENGTH_BYTES; at < LENGTH_BYTES + chars; at += CHARS_AT_ONCE) {
-    const end = Math.min(at + CHARS_AT_ONCE, LENGTH_BYTES + chars)
-    text += String.fromCharCode(...bytes.subarray(at, end))
-  }
-  try {
-    const header: unknown = JSON.parse(text)
-    return typeof header === 'object' && header !== null ? { header, bytes, bodyAt } : null
-  } catch {
-    return null
-  }
+/** As many as the next unit says, or as there are. */
+function readAll<T>(from: UnitReader, read: () => T): T[] {
+  const all: T[] = []
+  for (let left = from.u16(); left > 0 && !from.isShort; left--) all.push(read())
+  return all
 }

@@ -3,7 +3,7 @@
  * complete snapshot is `unknown`, which is never read as "holds nothing".
  */
 import { CLUSTERS_MAX } from './ids.ts'
-import type { FactVersions, PackedAnswers } from './lookup-packing.ts'
+import type { FactVersions } from './lookup-packing.ts'
 import type { ModelLoad, ModelOffer } from './report.ts'
 
 export interface LookupRequest {
@@ -86,13 +86,6 @@ export interface LookupBatch {
   readonly known: FactVersions
 }
 
-/** Packed: `unpackAnswers` of lookup-packing.ts gives, for each question in order, what is known of each cluster. */
-export interface LookupAnswer extends PackedAnswers {
-  readonly directory: string
-  /** Versions of documents elsewhere (policies, say), by the name under which the directory was told of them. */
-  readonly versions: Readonly<Record<string, number>>
-}
-
 /** The most names that have versions. */
 export const VERSIONS_MAX = 64
 
@@ -139,8 +132,8 @@ export interface DirectoryModels {
 
 /** The RPC surface of the directory object; the Worker knows no more of it. */
 export interface DirectoryRpc {
-  /** A LookupBatch in, a LookupAnswer out, as lookup-wire.ts has them; no bytes when there was no lookup in it. */
-  lookup(batch: Uint8Array): Promise<Uint8Array>
+  /** A LookupBatch in (lookup-wire.ts), a LookupAnswer out (lookup-packing.ts); empty when there was no lookup in it. */
+  lookup(batch: string): Promise<string>
   models(): Promise<DirectoryModels>
   inspect(): Promise<DirectoryInspection>
   /** From now on every answer names `version` under `name`; a version never goes back. False: no name, or no room. */

@@ -3,11 +3,13 @@
  * nothing. It never throws: a directory that is slow, restarting or gone costs hits, not answers.
  */
 import type { ClusterKnowledge, DirectoryModels, LookupBatch, LookupRequest } from '../protocol/lookup.ts'
-import { decodeAnswer, encodeBatch } from '../protocol/lookup-wire.ts'
+import { decodeAnswer } from '../protocol/lookup-packing.ts'
+import { encodeBatch } from '../protocol/lookup-wire.ts'
 import type { DirectoryObject } from './directory-objects.ts'
 import type { Edge } from './env.ts'
 import type { Turn } from './memory/lookup-desk.ts'
 import { settledWithin, type SettledWithin } from './settled-within.ts'
+import { textOfUnits } from './text-of-units.ts'
 
 /** Nobody prefills while a list of models is awaited. */
 const MODELS_MS_MAX = 1000
@@ -63,9 +65,9 @@ async function askInTurn(
   let answers: readonly Clusters[] | null = null
   try {
     const batch = packBatch(edge, region, object, flight.questions)
-    const answer = decodeAnswer(await object.open().lookup(encodeBatch(batch)))
+    const answer = decodeAnswer(await object.open().lookup(textOfUnits(encodeBatch(batch))))
     if (answer !== null) {
-      edge.versions.learn(answer.versions)
+      if (answer.versions) edge.versions.learn(answer.versions)
       answers = edge.directoryMemory.facts(object.name).unpack(modelsOf(flight.questions), answer)
     }
   } catch {

@@ -20,6 +20,9 @@ declare module 'node:buffer' {
       bytes: ArrayBufferLike,
       byteOffset?: number,
       length?: number,
-    ): { toString(encoding: 'base64url' | 'hex'): string }
+    ): {
+      toString(encoding: 'base64url' | 'hex'): string
+      ucs2Slice(start: number, end: number): string
+    }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What a lookup costs beside calls of an object that does nothing: `nothing` carries nothing either, `bytes` carries as
- * many bytes each way as the lookup does. All take turns: in a loop inside a Worker, and as requests of one call each.
+ * What a lookup costs beside calls of an object that does nothing: `nothing` carries nothing either, `text` carries as
+ * much each way as the lookup does. All take turns: in a loop inside a Worker, and as requests of one call each.
  */
 import { CLUSTERS, ENTRIES, MARKERS, median, pairedRatio, ROUNDS } from './figures.ts'
 
@@ -12,9 +12,9 @@ const REQUESTS = 500
 
 const SUBJECTS = {
   nothing: { kind: 'nothing', questions: 1 },
-  bytes: { kind: 'bytes', questions: 1 },
+  text: { kind: 'text', questions: 1 },
   lookup: { kind: 'lookup', questions: 1 },
-  bytesOfEight: { kind: 'bytes', questions: SHARED },
+  textOfEight: { kind: 'text', questions: SHARED },
   lookupOfEight: { kind: 'lookup', questions: SHARED },
 } as const
 type Name = keyof typeof SUBJECTS
@@ -50,9 +50,9 @@ function summary(rates: Readonly<Record<Name, readonly number[]>>) {
       Object.entries(rates).map(([name, perS]) => [name, Math.round(median(perS))]),
     ),
     lookupToNothing: pairedRatio(rates.lookup, rates.nothing),
-    lookupToBytes: pairedRatio(rates.lookup, rates.bytes),
-    bytesToNothing: pairedRatio(rates.bytes, rates.nothing),
-    lookupOfEightToBytesOfEight: pairedRatio(rates.lookupOfEight, rates.bytesOfEight),
+    lookupToText: pairedRatio(rates.lookup, rates.text),
+    textToNothing: pairedRatio(rates.text, rates.nothing),
+    lookupOfEightToTextOfEight: pairedRatio(rates.lookupOfEight, rates.textOfEight),
     lookupOfEightToNothing: pairedRatio(rates.lookupOfEight, rates.nothing),
     questionsOfEightToNothing: pairedRatio(
       rates.lookupOfEight.map((perS) => perS * SHARED),
@@ -88,5 +88,5 @@ function callsUrl(origin: string, name: Name, count: number, concurrency: number
     concurrency: String(concurrency),
     entries,
   })
-  return `${origin}/calls?${query}`
+  return `${origin}/calls?${query.toString()}`
 }

@@ -99,6 +99,8 @@ async function measureFreshness(origin: string, agent: BenchAgent) {
 const WRANGLER = `name = "isotherm-bench"
 main = "index.ts"
 compatibility_date = "2026-10-15"
+# As the edge's own.
+keep_names = false
 
 [[durable_objects.bindings]]
 name = "DIRECTORY"

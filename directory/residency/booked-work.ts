@@ -15,6 +15,8 @@ export const BOOKINGS_TOLD_MAX = 64
 /** Speculative markers remembered; the oldest go first. */
 export const SPECULATIONS_MAX = 16_384
 
+const NONE: readonly number[] = []
+
 interface Booking {
   readonly isolate: number
   readonly workMs: number
@@ -48,13 +50,15 @@ export class BookedWork {
   }
 
   /** Work in ms of each request to `cluster` that a heartbeat heard at `heardMs` cannot have counted, oldest first. */
-  booked(cluster: string, heardMs: number, asking: number, nowMs: number): number[] {
+  booked(cluster: string, heardMs: number, asking: number, nowMs: number): readonly number[] {
+    const bookings = this.#bookings.get(cluster)
+    if (!bookings || bookings.length === 0) return NONE
     const found: number[] = []
-    for (const booking of this.#bookings.get(cluster) ?? []) {
+    for (const booking of bookings) {
       if (booking.isolate === asking || booking.shownMs <= heardMs || isOver(booking, nowMs)) continue
       found.push(booking.workMs)
     }
-    return found.slice(-BOOKINGS_TOLD_MAX)
+    return found.length > BOOKINGS_TOLD_MAX ? found.slice(-BOOKINGS_TOLD_MAX) : found
   }
 
   /** By cluster: canonical bytes of the prompt that others than `asking` have just sent there. null: none anywhere. */

@@ -10,9 +10,10 @@ import {
 
 const COLO_CHARS_MAX = 64
 
-/** Of a prompt with too many markers the deepest count. */
+/** The same batch when it keeps them. Of a prompt with too many markers the deepest count. */
 export function boundBatch(batch: LookupBatch): LookupBatch {
   const { isolate, colo, questions, bookings, sightings, known } = batch
+  if (isWithin(batch)) return batch
   const bound = (markers: Uint32Array) => markers.subarray(-3 * MARKERS_MAX)
   return {
     isolate,
@@ -26,4 +27,16 @@ export function boundBatch(batch: LookupBatch): LookupBatch {
       .slice(0, SIGHTINGS_MAX)
       .map((sighting) => ({ ...sighting, rttsMs: sighting.rttsMs.slice(-SAMPLES_MAX) })),
   }
+}
+
+function isWithin({ colo, questions, bookings, sightings }: LookupBatch): boolean {
+  return (
+    colo.length <= COLO_CHARS_MAX &&
+    questions.length <= QUESTIONS_MAX &&
+    bookings.length <= BOOKINGS_MAX &&
+    sightings.length <= SIGHTINGS_MAX &&
+    questions.every(({ markers }) => markers.length <= 3 * MARKERS_MAX) &&
+    bookings.every(({ markers }) => markers.length <= 3 * MARKERS_MAX) &&
+    sightings.every(({ rttsMs }) => rttsMs.length <= SAMPLES_MAX)
+  )
 }

@@ -1,7 +1,8 @@
 /** The directory's answers, made from what it knows. A cluster that is not live is `unknown`. */
 import { NIBBLE_COPIES, NIBBLE_TIER_MASK, TIERS } from '../../core/tiers.ts'
+import type { UnitWriter } from '../../protocol/code-units.ts'
+import { writeReading, type Reading } from '../../protocol/lookup-packing.ts'
 import type {
-  ClusterKnowledge,
   DirectoryInspection,
   DirectoryModels,
   LookupBatch,
@@ -27,39 +28,44 @@ export interface Knowledge {
   readonly roots: HotRoots
 }
 
-export function answerLookup(
+/** Used again with each cluster of each answer. */
+const READING: Reading = {
+  matchedBytes: 0,
+  tier: 0,
+  hasCopies: false,
+  ageMs: 0,
+  loadAgeMs: 0,
+  isFailing: false,
+  speculativeBytes: null,
+  rttMs: null,
+  othersBookedMs: [],
+}
+
+/** Writes what is known of each live cluster, in the order of all. */
+export function writeReadings(
+  out: UnitWriter,
   knowledge: Knowledge,
-  { model, markers }: LookupRequest,
+  { markers }: LookupRequest,
   { isolate, colo }: Pick<LookupBatch, 'isolate' | 'colo'>,
   nowMs: number,
-): ClusterKnowledge[] {
+): void {
   const { clusters, map, booked, paths, failures } = knowledge
   const match = map.match(markers)
   const speculativeBytes = booked.speculativeBytes(markers, isolate, nowMs)
-  return Array.from(clusters.all, (stream): ClusterKnowledge => {
-    const { cluster, column, state, loads } = stream
-    if (state !== 'live') return { cluster, state: 'unknown', ...(state === 'gone' ? { hasLeft: true } : {}) }
+  for (const { cluster, column, state, loads, heardMs } of clusters.all) {
+    if (state !== 'live') continue
     const nibble = match.nibbles[column] ?? 0
-    const othersBookedMs = booked.booked(cluster, loads.heardMs, isolate, nowMs)
-    const othersSpeculativeBytes = speculativeBytes?.get(cluster)
-    const rttMs = paths.estimateMs(colo, cluster, nowMs)
-    return {
-      cluster,
-      state: 'known',
-      matchedBytes: match.offsetBytes[column] ?? 0,
-      tier: nibble & NIBBLE_TIER_MASK,
-      ...((nibble & NIBBLE_COPIES) === 0 ? {} : { copies: 'several' }),
-      ageMs: stream.ageMs(nowMs),
-      draining: loads.draining,
-      offer: loads.offer(model),
-      load: loads.load(model),
-      loadAgeMs: loads.ageMs(nowMs),
-      ...(othersBookedMs.length === 0 ? {} : { othersBookedMs }),
-      ...(othersSpeculativeBytes === undefined ? {} : { othersSpeculativeBytes }),
-      ...(rttMs === null ? {} : { rttMs }),
-      ...(failures.isFailing(cluster, nowMs) ? { isFailing: true } : {}),
-    }
-  })
+    READING.matchedBytes = match.offsetBytes[column] ?? 0
+    READING.tier = nibble & NIBBLE_TIER_MASK
+    READING.hasCopies = (nibble & NIBBLE_COPIES) !== 0
+    READING.ageMs = Math.max(0, nowMs - heardMs)
+    READING.loadAgeMs = loads.ageMs(nowMs)
+    READING.isFailing = failures.isFailing(cluster, nowMs)
+    READING.speculativeBytes = speculativeBytes?.get(cluster) ?? null
+    READING.rttMs = paths.estimateMs(colo, cluster, nowMs)
+    READING.othersBookedMs = booked.booked(cluster, loads.heardMs, isolate, nowMs)
+    writeReading(out, READING)
+  }
 }
 
 /** A cluster whose snapshot is still under way has already said what it serves. */

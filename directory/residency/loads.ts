@@ -8,6 +8,13 @@ export class ClusterLoads {
   #heardMs = 0
   #beat = 0
   #rttMs = 0
+  #text = ''
+  #revision = 0
+
+  /** Another one after each change of what is offered or how loaded that is. */
+  get revision(): number {
+    return this.#revision
+  }
 
   /** A new stream begins: its offers replace the old ones, its load is not known yet. */
   takeHello(hello: Hello): void {
@@ -15,6 +22,8 @@ export class ClusterLoads {
     this.#loads = new Map()
     this.#draining = false
     this.#beat = 0
+    this.#text = ''
+    this.#revision++
   }
 
   /** False for a heartbeat that a later one has overtaken: it changes nothing. */
@@ -23,9 +32,14 @@ export class ClusterLoads {
     if (beat <= this.#beat) return false
     this.#beat = beat
     this.#heardMs = nowMs
+    this.#rttMs = rttMs
+    // A cluster at rest says the same again and again.
+    const text = JSON.stringify([draining, loads])
+    if (text === this.#text) return true
+    this.#text = text
+    this.#revision++
     this.#loads = new Map(loads.map((load) => [load.model, load]))
     this.#draining = draining
-    this.#rttMs = rttMs
     return true
   }
 

@@ -46,6 +46,7 @@ export class PathTimes {
 
   /** null when too few have measured it, or none for long. */
   estimateMs(colo: string, cluster: string, nowMs: number): number | null {
+    if (this.#paths.size === 0) return null
     const path = this.#paths.get(`${colo} ${cluster}`)
     if (!path || path.count < SAMPLES_MIN || nowMs - path.measuredMs > PATH_MS_MAX) return null
     return path.medianMs

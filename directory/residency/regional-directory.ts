@@ -11,14 +11,15 @@ import type {
 import { type Heartbeat, type Hello, type Outcomes, type Quiesce } from '../../protocol/report.ts'
 import { decodeReportFrame } from '../../protocol/report-frame.ts'
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST } from '../../protocol/version.ts'
-import { packAnswers, type PackedAnswers } from '../../protocol/lookup-packing.ts'
+import { UnitWriter, unitsToText } from '../../protocol/code-units.ts'
+import { applyUpdate, beginAnswer, decodeAnswer, unpackAnswers } from '../../protocol/lookup-packing.ts'
 import { BookedWork } from './booked-work.ts'
 import type { ClusterStream } from './cluster-stream.ts'
 import { ClusterTable, mayTakeOver } from './cluster-table.ts'
 import { FailureWatch } from './failure-watch.ts'
 import { Freshness } from './freshness.ts'
 import { HotRoots } from './hot-roots.ts'
-import { answerLookup, inspectDirectory, listModels, type Knowledge } from './knowledge.ts'
+import { inspectDirectory, listModels, writeReadings, type Knowledge } from './knowledge.ts'
 import { PathTimes } from './path-times.ts'
 import { Rejects } from './rejects.ts'
 import { judgeReport } from './report-cursor.ts'
@@ -26,6 +27,7 @@ import { ResidencyMap } from './residency-map.ts'
 import { parseAgentMessage, type Effect, type ResyncReason, type Sending } from './sending.ts'
 import { STREAM_TABLE } from './stream-state.ts'
 import { StreamSteps } from './stream-steps.ts'
+import { ToldFacts, type DocumentVersions } from './told-facts.ts'
 
 /** 32 MiB of residency. */
 export const RESIDENCY_SLOTS_MAX = 2 ** 21
@@ -33,9 +35,6 @@ export const RESIDENCY_SLOTS_MAX = 2 ** 21
 export const SILENCE_MS_MAX = 30_000
 /** For how long a cluster whose agent has left is said to be gone. */
 export const GONE_MS_MAX = 300_000
-
-/** Changes of facts in one life of an object: a heartbeat of 16 clusters every 200 ms for years. */
-const FACTS_A_LIFE = 2 ** 32
 
 /** What decides; a simulation puts faults in their places. */
 export const DIRECTORY_PARTS = {
@@ -54,8 +53,8 @@ export class RegionalDirectory {
   readonly #knowledge: Knowledge
   readonly #rejects = new Rejects()
   readonly #steps: StreamSteps
-  /** Another one after each change of what a cluster offers, how loaded it is, or whether it is known. */
-  #factsVersion: number
+  readonly #facts: ToldFacts
+  readonly #answer = new UnitWriter()
 
   /** `life` tells this object's facts from those of its earlier lives: a whole number below 2^20. */
   constructor(
@@ -64,7 +63,6 @@ export class RegionalDirectory {
     parts: DirectoryParts = DIRECTORY_PARTS,
     life = 0,
   ) {
-    this.#factsVersion = life * FACTS_A_LIFE + 1
     this.#name = name
     this.#parts = parts
     this.#knowledge = {
@@ -76,13 +74,13 @@ export class RegionalDirectory {
       freshness: new Freshness(),
       roots: new HotRoots(),
     }
+    this.#facts = new ToldFacts(this.#knowledge.clusters, life)
     this.#steps = new StreamSteps(name, parts.table, this.#knowledge, this.#rejects)
   }
 
   /** A control message of the connection, whose token is that of `cluster`. */
   receiveText(connection: string, cluster: string, text: string, nowMs: number): Effect[] {
     this.#expire(nowMs)
-    this.#factsVersion++
     const message = parseAgentMessage(text)
     if (message === null) return [this.#rejects.refuse(connection, 'malformed')]
     if (message.v < PROTOCOL_VERSION_OLDEST || message.v > PROTOCOL_VERSION) {
@@ -105,8 +103,6 @@ export class RegionalDirectory {
     this.#expire(nowMs)
     const stream = this.#knowledge.clusters.carriedBy(connection, cluster)
     if (stream === null) return this.#strangerSpoke(connection, cluster, nowMs)
-    // Deltas change no facts; whatever moves the stream does.
-    if (stream.state !== 'live') this.#factsVersion++
     const decoded = this.#parts.decode(bytes)
     if (!decoded.ok) return this.#fault(stream, nowMs, decoded.reason)
     const { frame } = decoded
@@ -118,7 +114,6 @@ export class RegionalDirectory {
         return this.#steps.step(stream, 'fault', nowMs, { reason: verdict.reason })
       if (frame.kind === 'delta' && !stream.admitChanges(frame.count, nowMs)) {
         const refusal = this.#rejects.refuse(connection, 'flood')
-        this.#factsVersion++
         this.#steps.step(stream, 'silence', nowMs, {})
         return [refusal]
       }
@@ -132,27 +127,32 @@ export class RegionalDirectory {
     if (stream !== null) stream.connection = null
   }
 
-  /** For each question, what is known of each cluster. */
-  lookup(batch: LookupBatch, nowMs: number): ClusterKnowledge[][] {
+  /**
+   * The answer to each question, as it crosses the wire, beside what the isolate has not been told yet. The units are
+   * valid until the next call.
+   */
+  answer(batch: LookupBatch, nowMs: number, documents?: DocumentVersions): Uint16Array {
     this.#expire(nowMs)
-    const { booked, paths, failures, roots } = this.#knowledge
-    for (const booking of batch.bookings) booked.note(batch.isolate, booking, nowMs)
-    for (const sighting of batch.sightings) {
-      const { cluster, rttsMs } = sighting
-      failures.note(cluster, sighting.successes, sighting.failures, nowMs)
-      for (const rttMs of rttsMs) paths.note(batch.colo, cluster, rttMs, nowMs)
+    this.#learn(batch, nowMs)
+    const out = this.#answer.restart()
+    const factsVersion = this.#facts.refresh(documents)
+    const models = batch.questions.map(({ model }) => model)
+    beginAnswer(out, factsVersion, this.#facts.news(models, batch.known))
+    for (const question of batch.questions) {
+      this.#knowledge.roots.note(question.markers)
+      writeReadings(out, this.#knowledge, question, batch, nowMs)
     }
-    return batch.questions.map((question) => {
-      roots.note(question.markers)
-      return answerLookup(this.#knowledge, question, batch, nowMs)
-    })
+    return out.units
   }
 
-  /** The same as it crosses the wire. */
-  lookupPacked(batch: LookupBatch, nowMs: number): PackedAnswers {
-    const answers = this.lookup(batch, nowMs)
+  /** The same as values, for who was never told anything: for each question, what is known of each cluster. */
+  lookup(batch: LookupBatch, nowMs: number): ClusterKnowledge[][] {
+    const answer = decodeAnswer(unitsToText(this.answer({ ...batch, known: {} }, nowMs)))
+    const facts = new Map(
+      answer?.facts.map((update) => [update.model, applyUpdate(update, () => undefined)] as const),
+    )
     const models = batch.questions.map(({ model }) => model)
-    return packAnswers(models, answers, this.#factsVersion, batch.known)
+    return (answer && unpackAnswers(models, answer, (model) => facts.get(model) ?? null)) ?? []
   }
 
   models(nowMs: number): DirectoryModels {
@@ -168,6 +168,15 @@ export class RegionalDirectory {
   /** What is held, as it is: for checkers that compare it with the truth. */
   get held(): Pick<Knowledge, 'clusters' | 'map'> {
     return this.#knowledge
+  }
+
+  #learn({ isolate, colo, bookings, sightings }: LookupBatch, nowMs: number): void {
+    const { booked, paths, failures } = this.#knowledge
+    for (const booking of bookings) booked.note(isolate, booking, nowMs)
+    for (const { cluster, successes, failures: failed, rttsMs } of sightings) {
+      failures.note(cluster, successes, failed, nowMs)
+      for (const rttMs of rttsMs) paths.note(colo, cluster, rttMs, nowMs)
+    }
   }
 
   #receiveHello(connection: string, cluster: string, hello: Hello, nowMs: number): Sending[] {
@@ -214,7 +223,6 @@ export class RegionalDirectory {
   }
 
   #fault(stream: ClusterStream, nowMs: number, reason: ResyncReason): Sending[] {
-    this.#factsVersion++
     return this.#steps.step(stream, 'fault', nowMs, { reason })
   }
 
@@ -223,7 +231,6 @@ export class RegionalDirectory {
    * beside a living incumbent has been superseded.
    */
   #strangerSpoke(connection: string, cluster: string, nowMs: number): Sending[] {
-    this.#factsVersion++
     const { clusters } = this.#knowledge
     const incumbent = clusters.get(cluster)
     if (incumbent && incumbent.connection !== null) return [this.#rejects.refuse(connection, 'superseded')]
@@ -237,7 +244,6 @@ export class RegionalDirectory {
     for (const stream of this.#knowledge.clusters.all) {
       const boundMs = stream.state === 'gone' ? GONE_MS_MAX : SILENCE_MS_MAX
       if (stream.state === 'absent' || nowMs - stream.heardMs <= boundMs) continue
-      this.#factsVersion++
       this.#steps.step(stream, 'silence', nowMs, {})
     }
   }

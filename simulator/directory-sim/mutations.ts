@@ -82,7 +82,7 @@ class EndlessBookings extends BookedWork {
 }
 
 class OwnBookings extends BookedWork {
-  override booked(...[cluster, heardMs, , nowMs]: Parameters<BookedWork['booked']>): number[] {
+  override booked(...[cluster, heardMs, , nowMs]: Parameters<BookedWork['booked']>): readonly number[] {
     return super.booked(cluster, heardMs, -1, nowMs)
   }
 }

@@ -1,9 +1,10 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { ClusterKnowledge } from '../../protocol/lookup.ts'
-import { packAnswers, unpackAnswers } from '../../protocol/lookup-packing.ts'
+import { decodeAnswer, unpackAnswers } from '../../protocol/lookup-packing.ts'
 import type { ModelLoad } from '../../protocol/report.ts'
 import { DirectoryFacts } from '../../worker/memory/directory-facts.ts'
+import { factsOf, packAnswers, wholeFacts } from '../support/pack-answers.ts'
 
 const MODELS = ['a', 'b'] as const
 const load = (model: string, backlogMs: number): ModelLoad => ({
@@ -65,20 +66,56 @@ test('what is unpacked is what was packed, whatever of it the isolate has alread
             return { ...known, load: load(model, batch.backlogMs), ...defined } as ClusterKnowledge
           }),
         )
+        const unpacked = (news: Parameters<typeof packAnswers>[2]) =>
+          facts.unpack(batch.models, decodeAnswer(packAnswers(answers, version, news))!)
+        expect(unpacked({ facts: wholeFacts(batch.models, answers) })).toEqual(answers)
         // The same answer again travels without its facts.
-        for (let times = 0; times < 2; times++) {
-          const packed = packAnswers(batch.models, answers, version, facts.versions(batch.models))
-          if (times === 1) expect(packed.facts).toEqual([])
-          expect(facts.unpack(batch.models, structuredClone(packed))).toEqual(answers)
-        }
+        expect(unpacked(null)).toEqual(answers)
+        for (const model of batch.models) expect(facts.versions([model])).toEqual({ [model]: version })
       }
     }),
   )
 })
 
-test('numbers that do not fit the facts are no answer', () => {
-  const packed = packAnswers(['a'], [[{ cluster: 'c', state: 'unknown' }]], 1, {})
-  expect(unpackAnswers(['a'], packed, () => null)).toBeNull()
-  expect(unpackAnswers(['a'], packed, () => [])).toBeNull()
-  expect(unpackAnswers(['a', 'a'], packed, () => packed.facts[0]!.clusters)).toBeNull()
+const KNOWN: ClusterKnowledge = {
+  cluster: 'b',
+  state: 'known',
+  matchedBytes: 256,
+  tier: 1,
+  ageMs: 3,
+  draining: false,
+  offer: null,
+  load: load('m', 1),
+  loadAgeMs: 4,
+}
+
+test('of facts that the isolate has, only what changed travels', () => {
+  const facts = new DirectoryFacts()
+  const first: ClusterKnowledge[] = [{ cluster: 'a', state: 'unknown' }, KNOWN]
+  facts.unpack(['m'], decodeAnswer(packAnswers([first], 7, { facts: wholeFacts(['m'], [first]) }))!)
+  const second: ClusterKnowledge[] = [
+    { cluster: 'a', state: 'unknown' },
+    { ...KNOWN, load: load('m', 9) },
+  ]
+  const change = { model: 'm', base: 7, clusters: [[1, factsOf(second[1]!)] as const] }
+  const changed = decodeAnswer(packAnswers([second], 8, { facts: [change] }))!
+  expect(facts.unpack(['m'], changed)).toEqual([second])
+  expect(facts.versions(['m', 'n'])).toEqual({ m: 8 })
+  // A call that departed before still rests on what it was told then.
+  expect(facts.unpack(['m'], decodeAnswer(packAnswers([first], 7, null))!)).toEqual([first])
+  // An isolate without the base cannot follow.
+  expect(new DirectoryFacts().unpack(['m'], changed)).toBeNull()
+  const beyond = { ...change, clusters: [[2, factsOf(second[1]!)] as const] }
+  const misplaced = decodeAnswer(packAnswers([second], 9, { facts: [beyond] }))!
+  expect(facts.unpack(['m'], misplaced)).toBeNull()
+})
+
+test('readings that do not fit the facts are no answer', () => {
+  const answer = decodeAnswer(packAnswers([[KNOWN]], 1, null))!
+  const of = (count: number) => () => Array.from({ length: count }, () => factsOf(KNOWN))
+  expect(unpackAnswers(['a'], answer, of(1))).toEqual([[KNOWN]])
+  expect(unpackAnswers(['a'], answer, () => null)).toBeNull()
+  expect(unpackAnswers(['a'], answer, of(0))).toBeNull()
+  expect(unpackAnswers(['a'], answer, of(2))).toBeNull()
+  expect(unpackAnswers(['a', 'a'], answer, of(1))).toBeNull()
 })

@@ -4,8 +4,10 @@ import { afterEach, expect, test, vi } from 'vitest'
 import { directoryName, layoutTag } from '../../core/shards.ts'
 import type { CacheDirectory } from '../../directory/cache-directory.ts'
 import { SILENCE_MS_MAX } from '../../directory/residency/regional-directory.ts'
-import type { DirectoryRpc, LookupAnswer } from '../../protocol/lookup.ts'
-import { decodeAnswer, encodeBatch } from '../../protocol/lookup-wire.ts'
+import type { DirectoryRpc } from '../../protocol/lookup.ts'
+import { decodeAnswer, type LookupAnswer } from '../../protocol/lookup-packing.ts'
+import { encodeBatch } from '../../protocol/lookup-wire.ts'
+import { textOfUnits } from '../../worker/text-of-units.ts'
 import type { DirectoryMessage } from '../../protocol/report.ts'
 import { DirectoryFacts } from '../../worker/memory/directory-facts.ts'
 import { inJurisdiction } from '../../worker/directory-objects.ts'
@@ -70,7 +72,7 @@ interface World {
 }
 
 async function lookUp(stub: DirectoryRpc): Promise<LookupAnswer> {
-  return decodeAnswer(await stub.lookup(encodeBatch(ask(markersOf(CHANGES)))))!
+  return decodeAnswer(await stub.lookup(textOfUnits(encodeBatch(ask(markersOf(CHANGES))))))!
 }
 
 const open: AgentSocket[] = []

@@ -5,8 +5,8 @@ import { createHash } from 'node:crypto'
 import { vi } from 'vitest'
 import type { EdgeConfig, Policy } from '../../protocol/edge-config.ts'
 import type { ClusterKnowledge, DirectoryRpc, LookupRequest } from '../../protocol/lookup.ts'
-import { decodeBatch, encodeAnswer } from '../../protocol/lookup-wire.ts'
-import { packAnswers } from '../../protocol/lookup-packing.ts'
+import { decodeBatch } from '../../protocol/lookup-wire.ts'
+import { packAnswers, wholeFacts } from '../support/pack-answers.ts'
 import { parseReceipt, type Receipt } from '../../protocol/receipt.ts'
 import worker from '../../worker/index.ts'
 import { MODEL } from '../directory/fake-agent.ts'
@@ -99,16 +99,17 @@ export function newWorld(options: WorldOptions = {}): World {
   const lookup = options.lookup ?? knownEverywhere()
   const versions = options.versions ?? {}
   const directory: DirectoryRpc = {
-    lookup: async (bytes) => {
-      const { questions } = decodeBatch(bytes)!
+    lookup: async (text) => {
+      // Decoded markers are good until the next lookup only.
+      const questions = decodeBatch(text)!.questions.map(({ model, markers }) => ({
+        model,
+        markers: markers.slice(),
+      }))
       lookups.push(...questions)
       const models = questions.map(({ model }) => model)
       const answers = await Promise.all(questions.map(lookup))
-      return encodeAnswer({
-        directory: 'fake',
-        versions: { ...versions },
-        ...packAnswers(models, answers, 1, {}),
-      })
+      const news = { facts: wholeFacts(models, answers), versions: { ...versions } }
+      return packAnswers(answers, 1, news)
     },
     models: async () => ({
       directory: 'fake',

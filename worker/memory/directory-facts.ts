@@ -1,10 +1,12 @@
 /** What a directory object has said of clusters and models lately: `protocol/lookup-packing.ts`. */
 import type { ClusterKnowledge } from '../../protocol/lookup.ts'
 import {
+  applyUpdate,
   unpackAnswers,
   type ClusterFacts,
+  type FactsUpdate,
   type FactVersions,
-  type PackedAnswers,
+  type LookupAnswer,
 } from '../../protocol/lookup-packing.ts'
 
 /** Models remembered of one object; beyond it all are told anew. */
@@ -22,35 +24,37 @@ export class DirectoryFacts {
 
   /** What the object need not tell again for questions of these models. */
   versions(models: readonly string[]): FactVersions {
-    return Object.fromEntries(
-      models.flatMap((model) => {
-        const known = this.#models.get(model)
-        return known ? [[model, known.newest]] : []
-      }),
-    )
+    const versions: Record<string, number> = {}
+    for (const model of models) {
+      const known = this.#models.get(model)
+      if (known) versions[model] = known.newest
+    }
+    return versions
   }
 
   /** The answers to questions of `models`; null when they rest on facts that are not here. */
-  unpack(models: readonly string[], packed: PackedAnswers): ClusterKnowledge[][] | null {
-    for (const { model, clusters } of packed.facts) this.#learn(model, packed.factsVersion, clusters)
+  unpack(models: readonly string[], answer: LookupAnswer): ClusterKnowledge[][] | null {
+    const { factsVersion, facts } = answer
+    for (const update of facts) this.#learn(update, factsVersion)
     return unpackAnswers(
       models,
-      packed,
-      (model) => this.#models.get(model)?.byVersion.get(packed.factsVersion) ?? null,
+      answer,
+      (model) => this.#models.get(model)?.byVersion.get(factsVersion) ?? null,
     )
   }
 
-  #learn(model: string, version: number, clusters: readonly ClusterFacts[]): void {
-    const known = this.#models.get(model) ?? {
-      newest: version,
-      byVersion: new Map<number, readonly ClusterFacts[]>(),
-    }
-    if (!this.#models.has(model)) {
+  #learn(update: FactsUpdate, version: number): void {
+    const { model } = update
+    const before = this.#models.get(model)
+    const facts = applyUpdate(update, (base) => before?.byVersion.get(base))
+    if (facts === null) return
+    const known = before ?? { newest: version, byVersion: new Map<number, readonly ClusterFacts[]>() }
+    if (!before) {
       if (this.#models.size >= MODELS_MAX) this.#models.clear()
       this.#models.set(model, known)
     }
     known.byVersion.delete(version)
-    known.byVersion.set(version, clusters)
+    known.byVersion.set(version, facts)
     // Another life of the object begins anywhere; what came last is the newest then, too.
     known.newest = version
     if (known.byVersion.size <= VERSIONS_MAX) return
