@@ -2,7 +2,6 @@
  * What the agent knows: endpoints and their health, and for each base model the block index, the ledger and the token
  * ratio. No I/O of its own; the parts that do I/O hold one of these.
  */
-import { tierByName } from '../core/tiers.ts'
 import type { ModelLoad, ModelOffer } from '../protocol/report.ts'
 import { AdmissionQueue } from './admission/queue.ts'
 import { AnswerLengths } from './calibration/answer-lengths.ts'
@@ -15,6 +14,8 @@ import type { EndpointSpec } from './discovery/endpoint-spec.ts'
 import { EndpointRegistry } from './discovery/registry.ts'
 import { PrefixLedger } from './ledger/prefix-ledger.ts'
 import { TokenRatio } from './prompt/token-ratio.ts'
+import { offerOf } from './report/offer.ts'
+import { TierStates } from './report/tier-states.ts'
 import { AdapterSlots } from './routing/adapter-slots.ts'
 import { Bookings } from './routing/bookings.ts'
 import type { RequestSize } from './routing/candidate.ts'
@@ -55,6 +56,7 @@ export class Cluster {
   readonly #models = new Map<string, ModelConfig>()
   readonly #states = new Map<string, ModelState>()
   readonly #answers = new AnswerLengths()
+  readonly #tiers = new TierStates()
   #handoffMs = 0
   draining = false
 
@@ -201,15 +203,9 @@ export class Cluster {
   offers(): ModelOffer[] {
     const [first] = this.endpoints.filter(({ role }) => role !== 'decode').concat(this.endpoints)
     if (!first) return []
-    return [...this.#models.values()].map((model) => ({
-      model: model.model,
-      bytesPerToken: this.state(model).ratio.bytesPerToken,
-      kvBytesPerToken: model.kvBytesPerToken,
-      contextTokensMax: model.contextTokensMax,
-      prefill: first.profile.prefill,
-      tiers: Object.fromEntries(Object.entries(first.profile.tiers).filter(([name]) => tierByName(name))),
-      ...(model.adapterOf === undefined ? {} : { adapterOf: model.adapterOf }),
-    }))
+    return [...this.#models.values()].map((model) =>
+      offerOf(model, this.state(model).ratio.bytesPerToken, first.profile),
+    )
   }
 
   loads(nowMs: number): ModelLoad[] {
@@ -224,6 +220,7 @@ export class Cluster {
       handoffMs: this.#handoffMs,
       endpoints: standings.length,
       bytesPerToken: this.state(model).ratio.bytesPerToken,
+      tiers: this.#tiers.of(this.state(model).index.tiers, nowMs),
       ...(first && {
         prefillMsPerToken: first.endpoint.profile.prefill.msPerToken,
         itlMs: first.endpoint.profile.decodeStepMs,

@@ -3,12 +3,24 @@ import { readFile } from 'node:fs/promises'
 import { parse } from 'yaml'
 import { z } from 'zod'
 import { modelNameSchema, nameSchema } from '../protocol/ids.ts'
+import { pricesSchema } from '../protocol/report.ts'
 import { endpointSchema } from './discovery/endpoint-spec.ts'
 import { kubernetesSchema } from './discovery/kubernetes-config.ts'
 
 export type { EndpointConfig } from './discovery/endpoint-spec.ts'
 
 const ENDPOINTS_MAX = 256
+
+const { shape: price } = pricesSchema
+const pricesConfigSchema = z.strictObject({
+  uncachedUsdPerMTokens: price.uncachedUsdPerMTokens.describe(
+    'USD for a million prompt tokens that had to be prefilled',
+  ),
+  cachedUsdPerMTokens: price.cachedUsdPerMTokens.describe(
+    'USD for a million prompt tokens that came from cache',
+  ),
+  outputUsdPerMTokens: price.outputUsdPerMTokens.describe('USD for a million tokens of answers'),
+})
 
 const modelSchema = z.strictObject({
   model: modelNameSchema.describe('Name that the engines serve'),
@@ -19,6 +31,9 @@ const modelSchema = z.strictObject({
     .describe('Folder with tokenizer.json and tokenizer_config.json; default: ask an engine'),
   contextTokensMax: z.int().positive().describe('Longest prompt and answer together'),
   kvBytesPerToken: z.number().positive().describe('KV bytes of one token'),
+  prices: pricesConfigSchema
+    .optional()
+    .describe('What the cluster asks for the model; told to the directories'),
 })
 export type ModelConfig = z.infer<typeof modelSchema>
 

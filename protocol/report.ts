@@ -35,7 +35,9 @@ export type Prices = z.infer<typeof pricesSchema>
 
 /** How full one tier of a model is, and how fast it forgets. */
 export const tierStateSchema = z.object({
+  /** Blocks on it, once for each endpoint that holds them. */
   blocks: z.int().nonnegative(),
+  /** What engines removed to make room, of the last seconds. */
   evictedBlocksPerS: z.number().nonnegative(),
 })
 export type TierState = z.infer<typeof tierStateSchema>

@@ -10,22 +10,16 @@ import type { EngineHash, HashRun, KvEvent, RemovedRun, StoredRun } from '../eve
 import { BlockSize } from './block-size.ts'
 import { BlockTable, BLOCKS_MAX, NO_BLOCK, type Block, type ChainRoot } from './block-table.ts'
 import { Copies } from './copies.ts'
-import { EndpointGroups } from './endpoint-groups.ts'
+import { endpointStates, type EndpointState } from './endpoint-state.ts'
 import { ENTRIES_MAX, EngineHashes } from './engine-hashes.ts'
 import type { IndexBounds, IndexCounts } from './bounds.ts'
 import { GateCopies } from './gate-copies.ts'
 import { gatedDepth } from './gates.ts'
-import { OrphanStore } from './orphans.ts'
-import { ENDPOINTS_MAX, Residency, type MatchRun } from './residency.ts'
+import { Residency, type MatchRun } from './residency.ts'
+import type { TierCounts } from './tier-counts.ts'
 
 /** Blocks whose memory is fetched at once. */
 const STRIDE = 64
-
-interface EndpointState {
-  readonly number: number
-  readonly orphans: OrphanStore
-  readonly groups: EndpointGroups
-}
 
 export class BlockIndex {
   readonly table: BlockTable
@@ -56,11 +50,7 @@ export class BlockIndex {
     this.#hashes = new EngineHashes(entriesMax)
     this.#copies = new Copies(this.table, this.#hashes, this.#residency, onChange)
     this.#gates = new GateCopies(this.table, this.#hashes, this.#copies, onChange)
-    this.#endpoints = Array.from({ length: endpoints }, (_, number) => ({
-      number,
-      orphans: new OrphanStore(),
-      groups: new EndpointGroups(number, ENDPOINTS_MAX),
-    }))
+    this.#endpoints = endpointStates(endpoints)
   }
 
   /** Tokens of a block, by what most events say; 0 before anybody has said it. */
@@ -83,6 +73,10 @@ export class BlockIndex {
       refused: this.#refused + this.#residency.refused,
       bytes: this.table.bytes + this.#residency.bytes + this.#hashes.bytes + gates,
     }
+  }
+
+  get tiers(): TierCounts {
+    return this.#residency.tiers
   }
 
   /** Engine hashes that lie on a tier of an endpoint: for inspection and tests. */

@@ -58,7 +58,10 @@ export class Copies {
     const copies = entry === NO_ENTRY ? 0 : hashes.copies(entry, tier)
     if (copies === 0) return false
     hashes.setCopies(entry, tier, copies - 1)
-    if (copies === 1) this.#leave(endpoint, entry, tier)
+    if (copies === 1) {
+      this.#residency.tiers.noteEviction(tier)
+      this.#leave(endpoint, entry, tier)
+    }
     return true
   }
 

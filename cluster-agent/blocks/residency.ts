@@ -4,7 +4,8 @@
  */
 import { TIERS } from '../../core/tiers.ts'
 import type { Block } from './block-table.ts'
-import { EMPTY_SET, EndpointSets, NO_SET, SETS_MAX } from './endpoint-sets.ts'
+import { EMPTY_SET, EndpointSets, NO_SET, SETS_MAX, type SetNumber } from './endpoint-sets.ts'
+import { TierCounts } from './tier-counts.ts'
 
 export const ENDPOINTS_MAX = 256
 const TIER_COUNT = TIERS.length
@@ -17,6 +18,7 @@ export interface MatchRun {
 }
 
 export class Residency {
+  readonly tiers = new TierCounts()
   readonly #sets: EndpointSets
   readonly #endpoints: number
   #ofBlock = new Uint16Array(1024)
@@ -50,9 +52,13 @@ export class Residency {
       this.refused++
       if (isResident) return false
       // What cannot be said is forgotten: other endpoints lose the block too, nobody keeps one that is gone.
+      this.#countOut(from)
       this.#sets.leave(from)
       this.#ofBlock[block] = EMPTY_SET
-    } else this.#ofBlock[block] = to
+    } else {
+      this.tiers.note(tier, isResident ? 1 : -1)
+      this.#ofBlock[block] = to
+    }
     this.#version++
     return true
   }
@@ -147,6 +153,13 @@ export class Residency {
       const endpoint = word * 32 + 31 - Math.clz32(left & -left)
       this.#ends[endpoint * TIER_COUNT + tier - 1] = index
     }
+  }
+
+  /** Every member of the set loses the block. */
+  #countOut(set: SetNumber): void {
+    for (let endpoint = 0; endpoint < this.#endpoints; endpoint++)
+      for (let tier = 1; tier <= TIER_COUNT; tier++)
+        if (this.#sets.has(set, endpoint, tier)) this.tiers.note(tier, -1)
   }
 
   #reach(block: Block): void {

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { startAgent, type RunningAgent } from '../../cluster-agent/agent.ts'
 import { parseAgentConfig } from '../../cluster-agent/config.ts'
 import { agentConfig, LOCAL_MODEL, LOCAL_REGIONS } from '../../cli/local/topology.ts'
-import { startEngine, type EngineOptions, type RunningEngine } from '../../simulator/engine-server.ts'
+import type { EngineOptionsInput } from '../../simulator/engine-options.ts'
+import { startEngine, type RunningEngine } from '../../simulator/engine-server.ts'
 import { demoTokenizerFiles } from '../../simulator/model/tokenizer-files.ts'
 
 export type EngineName = 'prefill-0' | 'prefill-1' | 'decode-0' | 'decode-1' | 'both-0' | 'both-1'
@@ -19,7 +20,7 @@ export interface TestCluster {
 
 export interface TestClusterOptions {
   readonly engines?: readonly EngineName[]
-  readonly engine?: Partial<EngineOptions>
+  readonly engine?: Partial<EngineOptionsInput>
   readonly agent?: Record<string, unknown>
   /** Requests need envelopes of the edge; default: they need none. */
   readonly needsEnvelope?: boolean
