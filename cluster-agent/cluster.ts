@@ -14,6 +14,7 @@ import type { EndpointSpec } from './discovery/endpoint-spec.ts'
 import { EndpointRegistry } from './discovery/registry.ts'
 import { PrefixLedger } from './ledger/prefix-ledger.ts'
 import { TokenRatio } from './prompt/token-ratio.ts'
+import { EventAge } from './report/event-age.ts'
 import { offerOf } from './report/offer.ts'
 import { TierStates } from './report/tier-states.ts'
 import { AdapterSlots } from './routing/adapter-slots.ts'
@@ -51,6 +52,7 @@ export class Cluster {
   readonly adapters = new AdapterSlots()
   readonly calibration: Calibration
   readonly decisions = new Decisions()
+  readonly eventAge = new EventAge()
   /** Requests that wait for room. */
   readonly queue: AdmissionQueue
   readonly #models = new Map<string, ModelConfig>()

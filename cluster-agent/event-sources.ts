@@ -60,12 +60,14 @@ export class EventSources implements RosterPart {
 
   open({ number }: Endpoint, spec: EndpointSpec): void {
     this.#roots.forget(number)
+    this.#cluster.eventAge.forget(number)
     const options: FeedOptions = {
       name: spec.endpoint,
       replay: spec.replay,
       rank: spec.rank,
       onBatch: (batch) => {
         this.#roots.note(number, batch)
+        this.#cluster.eventAge.note(number, batch.madeMs, Date.now(), performance.now())
         for (const { index } of this.#cluster.states) index.applyBatch(number, batch)
       },
       onFence: () => this.#cluster.fence(number),

@@ -25,6 +25,8 @@ export class Reporter implements OutcomeLog {
   readonly #cluster: Cluster
   readonly #regions: readonly RegionReports[]
   #drainedMs = 0
+  /** Since when changes wait that were too many for an interval; null: none do. */
+  #leftMs: number | null = null
   #deltas: NodeJS.Timeout | undefined
   #heartbeats: NodeJS.Timeout | undefined
 
@@ -77,13 +79,23 @@ export class Reporter implements OutcomeLog {
     const changes = this.#cluster.states.flatMap(({ ledger }) =>
       ledger.drainChanges(CHANGES_MAX).map(toChange),
     )
-    // No change is older than the last time that all were taken.
-    const ageMs = nowMs - this.#drainedMs
-    this.#drainedMs = nowMs
+    const ageMs = nowMs - this.#oldestMs(nowMs, changes.length)
     for (const region of this.#regions) {
       region.tick(nowMs)
       if (changes.length > 0) region.push(changes, ageMs)
     }
+  }
+
+  /**
+   * When the oldest of the changes happened in its engine. What was only learnt of a prompt is no older than the last time
+   * that all were taken.
+   */
+  #oldestMs(nowMs: number, taken: number): number {
+    const eventMs = this.#cluster.eventAge.takeOldestMs()
+    const oldestMs = Math.min(eventMs ?? this.#drainedMs, this.#leftMs ?? Infinity)
+    this.#leftMs = taken >= CHANGES_MAX ? oldestMs : null
+    this.#drainedMs = nowMs
+    return oldestMs
   }
 
   #sendHeartbeats(): void {

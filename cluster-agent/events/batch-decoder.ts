@@ -2,7 +2,7 @@
  * KV event payloads into the typed arrays of one batch that is used over and over: by hand for the shapes that engines send
  * by the thousand, by decode-batch.ts for any other. Both say the same of the same bytes.
  */
-import { decodeBatch, decodeBounded, PAYLOAD_BYTES_MAX } from './decode-batch.ts'
+import { decodeBatch, decodeBounded, millisecondsOf, PAYLOAD_BYTES_MAX } from './decode-batch.ts'
 import { EventBatch, EVENTS_MAX, type BatchEvent } from './event-batch.ts'
 import { MsgpackCursor, UNUSUAL } from './msgpack-cursor.ts'
 
@@ -58,6 +58,7 @@ export class BatchDecoder {
     batch.skipped = decoded.skipped
     batch.isLossy = decoded.isLossy
     batch.rank = decoded.rank
+    batch.madeMs = decoded.madeMs
     for (const event of decoded.events) if (!batch.push(event)) return null
     return batch
   }
@@ -66,7 +67,7 @@ export class BatchDecoder {
     const cursor = this.#cursor
     const length = cursor.arrayLength()
     if (length < 2) throw UNUSUAL
-    cursor.skip()
+    this.#batch.madeMs = millisecondsOf(cursor.real())
     const events = cursor.arrayLength()
     if (events > EVENTS_MAX) throw UNUSUAL
     for (let i = 0; i < events; i++) this.#readEvent()

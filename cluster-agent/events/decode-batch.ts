@@ -29,6 +29,9 @@ const REMOVED_FIELDS = ['block_hashes', 'medium', 'group_idx'] as const
 /** Without one of these read, something may be believed that is gone. */
 const LOSING_TAGS = new Set<unknown>(['BlockRemoved', 'AllBlocksCleared'])
 
+/** The year 10889: no clock says more. */
+const SECONDS_MAX = 2 ** 48 / 1000
+
 type Fields = Readonly<Record<string, unknown>>
 
 /** null when the payload is no batch at all. */
@@ -44,7 +47,14 @@ export function decodeBatch(payload: Uint8Array): KvEventBatch | null {
     else isLossy ||= LOSING_TAGS.has(tagOf(event))
   }
   const rank: unknown = Array.isArray(batch) ? batch[2] : (batch as Fields)['data_parallel_rank']
-  return { events: decoded, skipped: events.length - decoded.length, isLossy, rank: toNumber(rank) }
+  const madeS: unknown = Array.isArray(batch) ? batch[0] : (batch as Fields)['ts']
+  const skipped = events.length - decoded.length
+  return { events: decoded, skipped, isLossy, rank: toNumber(rank), madeMs: millisecondsOf(madeS) }
+}
+
+/** A time of the engine's clock in seconds, as it is on the wire; null for anything else. */
+export function millisecondsOf(seconds: unknown): number | null {
+  return typeof seconds === 'number' && seconds >= 0 && seconds < SECONDS_MAX ? seconds * 1000 : null
 }
 
 /** Any value, or undefined. No length in it may exceed what follows: a header of five bytes would ask for gigabytes. */

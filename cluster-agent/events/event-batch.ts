@@ -59,6 +59,7 @@ export class EventBatch {
   /** As in `KvEventBatch`. */
   isLossy = false
   rank: number | null = null
+  madeMs: number | null = null
   readonly #events: BatchEvent[] = []
 
   clear(): void {
@@ -68,6 +69,7 @@ export class EventBatch {
     this.hashCount = this.tokenCount = this.count = this.skipped = 0
     this.isLossy = false
     this.rank = null
+    this.madeMs = null
   }
 
   event(index: number): BatchEvent {

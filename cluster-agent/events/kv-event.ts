@@ -45,6 +45,8 @@ export interface KvEventBatch {
   readonly isLossy: boolean
   /** Data-parallel rank of the engine core that speaks, or null when it does not say. */
   readonly rank: number | null
+  /** When the engine made the batch, in ms since 1970 by its own clock, or null when it does not say. */
+  readonly madeMs: number | null
 }
 
 /** Hashes as pairs of signed words, low word first, from pair `hashFrom` on. */

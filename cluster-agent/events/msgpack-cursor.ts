@@ -58,6 +58,22 @@ export class MsgpackCursor {
     throw UNUSUAL
   }
 
+  /** A double or a small whole number; null for what is none. Other forms of numbers are unusual. */
+  real(): number | null {
+    const first = this.peek()
+    if (first === 0xcb) {
+      const { buffer, byteOffset } = this.bytes
+      const from = this.at + 1
+      this.at++
+      this.#pass(8)
+      return new DataView(buffer, byteOffset + from, 8).getFloat64(0)
+    }
+    if (first < 0x80 || (first >= 0xcc && first <= 0xce)) return this.uint()
+    if (first === 0xca || (first >= 0xd0 && first <= 0xd2)) throw UNUSUAL
+    this.skip()
+    return null
+  }
+
   /** An integer or a digest, of which the last 8 bytes count, as a pair of words, low word first. */
   hash(into: Int32Array, index: number): void {
     const { bytes } = this

@@ -1,6 +1,6 @@
-/** From a block's event at an agent to its residency in this directory: a histogram of every change, in milliseconds. */
+/** From a block's event in its engine to its residency in this directory: a histogram of every change, in milliseconds. */
 export const FRESHNESS_BOUNDS_MS = [
-  10, 20, 40, 60, 80, 100, 120, 150, 200, 300, 500, 1000, 2000, 5000,
+  10, 20, 40, 60, 80, 100, 120, 150, 200, 300, 500, 1000, 2000, 5000, 10_000, 30_000,
 ] as const
 
 export class Freshness {

@@ -149,6 +149,7 @@ export function decodersDiffer(bytes: Uint8Array): { quick: unknown; general: un
     skipped: batch.skipped,
     isLossy: batch.isLossy,
     rank: batch.rank,
+    madeMs: batch.madeMs,
   }
   const decoded = decodeBatch(bytes)
   const general = decoded && { ...decoded, events: decoded.events.map(plain) }
