@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { CLUSTERS_MAX, nameSchema } from './ids.ts'
-import { shardLayoutSchema } from './shard-layout.ts'
+import { shardLayoutSchema, SHARDS_MAX } from './shard-layout.ts'
 import { policySchema, priceSchema } from './policy.ts'
 
 export { policySchema, type Policy } from './policy.ts'
@@ -39,6 +39,11 @@ export const regionConfigSchema = z.strictObject({
   region: nameSchema.describe('Name of the region; one cache directory each'),
   jurisdiction: nameSchema.optional().describe('Whose law holds there, for policies that name residencies'),
   locationHint: z.string().max(16).optional().describe('Durable Object location hint of its directory'),
+  shardLocationHints: z
+    .array(z.string().max(16))
+    .max(SHARDS_MAX)
+    .optional()
+    .describe('Hints of single shards, by their number; those beyond have the one of the region'),
   layout: shardLayoutSchema.optional().describe('How its directory is divided; default: one object'),
   colos: z
     .array(z.string().length(3))

@@ -63,12 +63,17 @@ export function directoryObjects(
 }
 
 function openObject(namespace: DurableObjectNamespace, config: RegionConfig, name: string): DirectoryStub {
-  const { jurisdiction, locationHint } = config
-  const place = inJurisdiction(namespace, jurisdiction)
-  const options =
-    locationHint === undefined ? {} : { locationHint: locationHint as DurableObjectLocationHint }
+  const place = inJurisdiction(namespace, config.jurisdiction)
+  const hint = hintOf(config, name)
+  const options = hint === undefined ? {} : { locationHint: hint as DurableObjectLocationHint }
   const stub: unknown = place.get(place.idFromName(name), options)
   return stub as DirectoryStub
+}
+
+/** Where the object should be made: as its shard's hint says, or the region's. */
+function hintOf({ region, locationHint, shardLocationHints = [] }: RegionConfig, name: string) {
+  const shard = name === region ? 0 : Number(name.slice(name.lastIndexOf('.') + 1))
+  return shardLocationHints[shard] ?? locationHint
 }
 
 /** Objects that never leave a jurisdiction are a namespace of their own. Bare workerd has none, and no places either. */

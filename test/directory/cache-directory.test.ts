@@ -10,7 +10,7 @@ import { encodeBatch } from '../../protocol/lookup-wire.ts'
 import { textOfUnits } from '../../worker/text-of-units.ts'
 import type { DirectoryMessage } from '../../protocol/report.ts'
 import { DirectoryFacts } from '../../worker/memory/directory-facts.ts'
-import { inJurisdiction } from '../../worker/directory-objects.ts'
+import { directoryObjects, inJurisdiction } from '../../worker/directory-objects.ts'
 import worker from '../../worker/index.ts'
 import { ask, CHANGES, frame, heartbeat, hello, markersOf, MODEL, outcome, outcomes } from './fake-agent.ts'
 
@@ -291,6 +291,32 @@ test('objects of a jurisdiction are a namespace of their own where the platform 
   expect(() => inJurisdiction(failing('internal error'), 'eu')).toThrow('internal error')
   // What this runtime does with it shows that the words are the right ones.
   expect(inJurisdiction(env.DIRECTORY, 'eu')).toBe(env.DIRECTORY)
+})
+
+test('each shard is made where its own hint says, the others where the region does', () => {
+  const made: [string, unknown][] = []
+  const namespace = {
+    idFromName: (name: string) => name,
+    get: (name: string, options: unknown) => made.push([name, options]),
+  } as unknown as DurableObjectNamespace
+  const layout = { shards: 3, markerBytes: {} }
+  const region = { region: 'eu.west', locationHint: 'weur', colos: [], continents: [], rttMs: {} }
+  const objects = directoryObjects(
+    namespace,
+    new Map([
+      ['eu.west', { ...region, layout, shardLocationHints: ['eeur', 'me'] }],
+      ['us', { ...region, region: 'us', shardLocationHints: ['wnam'] }],
+      ['plain', { ...region, region: 'plain', locationHint: undefined }],
+    ]),
+  )
+  for (const name of ['eu.west', 'us', 'plain']) for (const object of objects.all(name)) object.open()
+  expect(made).toEqual([
+    [directoryName('eu.west', layout, 0), { locationHint: 'eeur' }],
+    [directoryName('eu.west', layout, 1), { locationHint: 'me' }],
+    [directoryName('eu.west', layout, 2), { locationHint: 'weur' }],
+    ['us', { locationHint: 'wnam' }],
+    ['plain', {}],
+  ])
 })
 
 test('an object whose agents are silent needs no alarm to forget them', async () => {
