@@ -96,7 +96,7 @@ export interface DirectoryInspection {
   readonly entries: number
   readonly entriesMax: number
   readonly lookups: number
-  /** From a block's event at the agent to its residency here: counts by upper bound in ms, and quantiles. */
+  /** From a block's event in its engine to its residency here: counts by upper bound in ms, and quantiles. */
   readonly freshness: {
     readonly counts: readonly { readonly atMostMs: number | null; readonly changes: number }[]
     readonly p50Ms: number | null
@@ -117,6 +117,7 @@ export interface DirectoryInspection {
     readonly tiers: Readonly<Record<string, number>>
     readonly ageMs: number
     readonly resyncs: number
+    /** Of the first models only. */
     readonly loads: readonly ModelLoad[]
   }[]
 }

@@ -28,6 +28,9 @@ export interface Knowledge {
   readonly roots: HotRoots
 }
 
+/** Loads of one cluster that an inspection shows: 16 clusters of 256 models would be megabytes. */
+export const LOADS_INSPECTED_MAX = 32
+
 /** Used again with each cluster of each answer. */
 const READING: Reading = {
   matchedBytes: 0,
@@ -116,6 +119,6 @@ function inspectStream(
     tiers: Object.fromEntries(TIERS.map(({ name, number }) => [name, map.tierSize(column, number)])),
     ageMs: stream.ageMs(nowMs),
     resyncs,
-    loads: loads.loads(),
+    loads: loads.loads().slice(0, LOADS_INSPECTED_MAX),
   }
 }

@@ -316,3 +316,11 @@ test('isolates hear of each other: bookings, round trips, failures', () => {
   directory.receiveText('a', CLUSTER, heartbeat(7, 2), 200)
   expect(ask(directory, 201)).not.toHaveProperty('othersBookedMs')
 })
+
+test('an inspection shows the loads of some models only', () => {
+  const directory = synced()
+  const models = Array.from({ length: 40 }, (_, index) => ({ ...LOAD, model: `model-${index}` }))
+  const beat = { type: 'heartbeat', v: 2, epoch: 7, seq: 2, loads: models, draining: false }
+  directory.receiveText('a', CLUSTER, JSON.stringify(beat), 1)
+  expect(directory.inspect(2).streams[0]?.loads).toEqual(models.slice(0, 32))
+})
