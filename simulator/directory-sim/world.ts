@@ -19,6 +19,10 @@ export type Desk = Pick<
   'mayLead' | 'wait' | 'depart' | 'land' | 'waiting' | 'flying'
 >
 
+/** Of so many agents one has a clock that is behind, by the starts of two and a half others. */
+const SKEWED_EVERY = 5
+const CLOCK_SKEW = 25
+
 /** Small enough that a snapshot with fillers overflows it. */
 const SLOTS_MAX = 1024
 
@@ -86,9 +90,10 @@ export class World {
     return object
   }
 
-  /** A process begins to speak for the cluster; `clockSkew` makes its clock, and so its incarnation, older or newer. */
+  /** A process begins to speak for the cluster. Every fifth has a clock that makes it look older than some before it. */
   startAgent(options: Omit<SimAgentOptions, 'incarnation' | 'fillers'>): SimAgent {
-    const incarnation = ++this.#incarnations
+    const started = ++this.#incarnations
+    const incarnation = started * 10 - (started % SKEWED_EVERY === 0 ? CLOCK_SKEW : 0)
     const agent = new SimAgent(this, { ...options, incarnation, fillers: this.isEvicting ? 1100 : 0 })
     this.agents.push(agent)
     return agent
