@@ -32,6 +32,8 @@ export interface ResidencyMatch {
 export class ResidencyMap {
   readonly #slotsMax: number
   #table = new SlotTable(SLOTS_MIN)
+  /** The table that the entries move to when this one is full. */
+  #next: SlotTable | null = null
   #epochs = new ColumnEpochs()
   /** The slot at which the next eviction begins to look. */
   #hand = 0
@@ -78,6 +80,7 @@ export class ResidencyMap {
       if (nibble === 0) return
       const { used, slots } = this.#table
       if ((used + 1) * LOAD_DENOMINATOR > slots * LOAD_NUMERATOR) this.#makeRoom()
+      else if ((used & 7) === 0 && used * 4 > slots * 3) this.#prepare()
       const head = (hi & KEY_MASK) | (AGE_NEW << AGE_SHIFT) | (this.#epochs.current << EPOCH_SHIFT)
       at = this.#table.insert(lo, head)
     }
@@ -188,6 +191,12 @@ export class ResidencyMap {
     return open
   }
 
+  /** Makes the next table bit by bit: 32 MiB of fresh memory at once would hold up lookups for longer than the entries. */
+  #prepare(): void {
+    const slots = this.#table.slots * 2
+    if (slots <= this.#slotsMax) (this.#next ??= new SlotTable(slots)).warmPage()
+  }
+
   #makeRoom(): void {
     if (this.#table.slots < this.#slotsMax) this.#grow()
     else this.#evict()
@@ -196,7 +205,8 @@ export class ResidencyMap {
   #grow(): void {
     const { words, slots } = this.#table
     const epochs = this.#epochs
-    this.#table = new SlotTable(slots * 2)
+    this.#table = this.#next ?? new SlotTable(slots * 2)
+    this.#next = null
     this.#epochs = new ColumnEpochs()
     this.#hand = 0
     for (let from = 0; from < words.length; from += SLOT_WORDS) {

@@ -8,6 +8,8 @@
  */
 export const SLOT_WORDS = 4
 export const KEY_MASK = 0x00ffffff
+/** 4 KiB, as platforms hand memory out. */
+const PAGE_WORDS = 1024
 
 export class SlotTable {
   readonly slots: number
@@ -16,6 +18,7 @@ export class SlotTable {
   used = 0
   /** The slot at which a sweep over the table goes on. */
   swept = 0
+  #pagesWarmed = 0
   /** What `touch` read last: nobody needs it. */
   touched = 0
 
@@ -23,6 +26,12 @@ export class SlotTable {
   constructor(slots: number) {
     this.slots = slots
     this.words = new Uint32Array(slots * SLOT_WORDS)
+  }
+
+  /** Has the platform lay the next page of memory under a table that is still empty. */
+  warmPage(): void {
+    const at = this.#pagesWarmed++ * PAGE_WORDS
+    if (at < this.words.length) this.words[at] = 0
   }
 
   isEmpty(at: number): boolean {
