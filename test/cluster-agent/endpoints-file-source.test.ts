@@ -40,6 +40,11 @@ const names = () =>
     .at(-1)
     ?.map(({ endpoint }) => endpoint)
     .join()
+/** At once: a file that is written in place may be read while it is empty, more than once on a busy machine. */
+async function replace(text: string): Promise<void> {
+  await writeFile(`${path}.next`, text)
+  await rename(`${path}.next`, path)
+}
 const start = () => source.start((specs) => heard.push(specs))
 
 test('a changed file is taken, an invalid one changes nothing and is named once', async () => {
@@ -48,7 +53,7 @@ test('a changed file is taken, an invalid one changes nothing and is named once'
   expect(heard).toMatchObject([
     [{ endpoint: 'a', role: 'prefill', isServing: true, profile: { kvTokens: 1000 } }],
   ])
-  await writeFile(path, second)
+  await replace(second)
   await until('the new endpoints', () => names() === 'b')
   for (const [text, fault] of [
     [`${YAML}${YAML.split('endpoints:')[1]}`, 'named twice'],
@@ -56,14 +61,14 @@ test('a changed file is taken, an invalid one changes nothing and is named once'
     [YAML.replace('role: prefill', 'role: encoder'), 'endpoints.0.role'],
     ['endpoints: [', 'Flow sequence'],
   ] as const) {
-    await writeFile(path, text)
+    await replace(text)
     await until(`the fault ${fault}`, () => lines.some((line) => line.includes(fault)))
   }
   await rm(path)
   await until('the missing file', () => lines.some((line) => line.includes('ENOENT')))
   expect(heard).toHaveLength(2)
   expect(source.counts).toEqual({ reloads: 2, refusals: 5 })
-  await writeFile(path, YAML)
+  await replace(YAML)
   await until('the first endpoints again', () => names() === 'a')
 })
 
