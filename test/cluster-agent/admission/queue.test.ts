@@ -166,7 +166,7 @@ const request = fc.record({
 
 test('no starvation: nobody is passed, within its tenant, by one that came more than its size allows later', () => {
   fc.assert(
-    fc.property(fc.array(fc.tuple(request, fc.nat(2000)), { maxLength: 80 }), (arrivals) => {
+    fc.property(fc.array(fc.tuple(request, fc.nat(2000)), { maxLength: 80, size: 'max' }), (arrivals) => {
       const queue = open()
       let nowMs = 0
       const list = arrivals.map(([fields, gapMs]) => {
@@ -241,7 +241,7 @@ test('no starvation across bands and sizes: under an endless stream of urgent wo
 test('fairness: while two tenants wait, what they were served differs by less than a largest request of each', () => {
   fc.assert(
     fc.property(
-      fc.array(request, { minLength: 2, maxLength: 60 }),
+      fc.array(request, { minLength: 2, maxLength: 60, size: 'max' }),
       fc.infiniteStream(request),
       (held, more) => {
         const queue = open()
@@ -284,7 +284,7 @@ test('whatever comes, goes, leaves and is late: the counts are those of who is t
     at: fc.nat(30),
   })
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 150 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 150, size: 'max' }), (steps) => {
       const queue = open(8, 200)
       const present = new Map<string, Waiting>()
       let nowMs = 0

@@ -197,7 +197,7 @@ test('the index equals a naive model under random histories', () => {
   const parentOf = (n: number) => (n === 0 ? null : Math.floor((n - 1) / 2))
   const pathTo = (n: number): number[] => [...(parentOf(n) === null ? [] : pathTo(parentOf(n)!)), n]
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+    fc.property(fc.array(step, { maxLength: 120, size: 'max' }), (steps) => {
       const changed = new Set<Block>()
       const index = new BlockIndex('m', 3, (block) => changed.add(block))
       const model = Array.from({ length: 3 }, () => new Map<string, number>())

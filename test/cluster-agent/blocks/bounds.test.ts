@@ -157,7 +157,7 @@ test('with any bounds an index claims no more than an unbounded one', () => {
     setsMax: fc.integer({ min: 1, max: 12 }),
   })
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 150 }), bounds, (steps, limits) => {
+    fc.property(fc.array(step, { maxLength: 150, size: 'max' }), bounds, (steps, limits) => {
       const small = new BlockIndex('m', 4, () => undefined, limits)
       const large = new BlockIndex('m', 4)
       for (const { endpoint, what, at } of steps) {

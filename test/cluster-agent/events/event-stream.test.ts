@@ -438,7 +438,7 @@ function play(acts: readonly Act[], bufferMax: number): { engine: Engine; sub: S
 
 test('after loss, copies, disorder and restarts the index is what the engine holds', () => {
   fc.assert(
-    fc.property(fc.array(act, { maxLength: 150 }), (acts) => {
+    fc.property(fc.array(act, { maxLength: 150, size: 'max' }), (acts) => {
       const { engine, sub } = play(acts, 10_000)
       expect(sub.resident).toEqual(engine.resident)
     }),
@@ -448,11 +448,15 @@ test('after loss, copies, disorder and restarts the index is what the engine hol
 
 test('where the engine keeps little for replay, nothing is claimed that it does not hold', () => {
   fc.assert(
-    fc.property(fc.array(act, { maxLength: 150 }), fc.integer({ min: 1, max: 6 }), (acts, bufferMax) => {
-      const { engine, sub } = play(acts, bufferMax)
-      const truth = new Set(engine.resident)
-      expect(sub.resident.filter((hash) => !truth.has(hash))).toEqual([])
-    }),
+    fc.property(
+      fc.array(act, { maxLength: 150, size: 'max' }),
+      fc.integer({ min: 1, max: 6 }),
+      (acts, bufferMax) => {
+        const { engine, sub } = play(acts, bufferMax)
+        const truth = new Set(engine.resident)
+        expect(sub.resident.filter((hash) => !truth.has(hash))).toEqual([])
+      },
+    ),
     { numRuns: 3000 },
   )
 })

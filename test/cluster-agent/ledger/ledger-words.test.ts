@@ -41,7 +41,7 @@ function learn(opened: Opened, tokens: number[], seed: number): void {
 
 test('what is restored is what was written', () => {
   fc.assert(
-    fc.property(fc.array(prompt, { maxLength: 20 }), (prompts) => {
+    fc.property(fc.array(prompt, { maxLength: 20, size: 'max' }), (prompts) => {
       const before = open()
       for (const [i, tokens] of prompts.entries()) learn(before, tokens, i)
       const words = wordsOf(before)
