@@ -452,7 +452,9 @@ test('where the engine keeps little for replay, nothing is claimed that it does 
       fc.array(act, { maxLength: 150, size: 'max' }),
       fc.integer({ min: 1, max: 6 }),
       (acts, bufferMax) => {
-        const { engine, sub } = play(acts, bufferMax)
+        // A restart that nobody sees is told by old messages under new numbers: here they are gone.
+        const seen = acts.map((one) => (one.kind === 'restart' ? { ...one, isSeen: true } : one))
+        const { engine, sub } = play(seen, bufferMax)
         const truth = new Set(engine.resident)
         expect(sub.resident.filter((hash) => !truth.has(hash))).toEqual([])
       },
