@@ -167,7 +167,8 @@ export class Cluster {
       { newTokens: size.promptTokens - pair.reusedTokens, isSilent: !isStream && prefill === decode },
     )
     this.bookings.bookDecode(decode, id, tokens, nowMs, size.answerTokens)
-    this.state(model).speculation.note(prefill, markers, nowMs)
+    // A prefix that is being pulled is no hit for others before it is there: they pull as well.
+    if (pair.source === null) this.state(model).speculation.note(prefill, markers, nowMs)
     if (model.adapterOf) for (const endpoint of [prefill, decode]) this.adapters.use(endpoint, model.model)
     this.noteHandoff(pair)
   }

@@ -117,7 +117,8 @@ export class IsothermAgent implements EndpointPolicy {
       { newTokens: size.promptTokens - pair.reusedTokens },
     )
     books.bookings.bookDecode(decode, id, size.promptTokens + size.answerTokens, nowMs, size.answerTokens)
-    books.speculation.note(prefill, markersOf(request, this.world.blockTokens), nowMs)
+    if (pair.source === null)
+      books.speculation.note(prefill, markersOf(request, this.world.blockTokens), nowMs)
     if (request.adapter >= 0) {
       for (const endpoint of [prefill, decode]) this.adapters.use(endpoint, String(request.adapter))
     }
