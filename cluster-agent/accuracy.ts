@@ -76,7 +76,7 @@ export class Accuracy implements RequestObserver, RosterPart {
     // A hand-off reports what the prefill engine had.
     const number = prefillEndpoint === null ? undefined : this.#numbers.get(prefillEndpoint)
     const record = number === undefined ? undefined : this.#records.get(number)
-    if (number === undefined || !record) return
+    if (number === undefined || !record || !request.isForeseeable) return
     record.predictions.note({ matchedTokens, cachedTokens, predictedTtftMs, ttftMs })
     if (++record.unjudged < JUDGED_EVERY) return
     record.unjudged = 0
@@ -106,12 +106,19 @@ export class Accuracy implements RequestObserver, RosterPart {
         )
     }
     const nowMs = performance.now()
-    const isCurable = diagnosis === 'stale-residency' || diagnosis === 'missing-events'
+    const isCurable =
+      diagnosis === 'stale-residency' || (diagnosis === 'missing-events' && this.#mayMissEvents(number))
     if (!isCurable || nowMs - record.healedMs < HEAL_INTERVAL_MS) return
     record.healedMs = nowMs
     record.predictions.forget()
     this.counts.healed++
     this.#sources.resync(number)
+  }
+
+  /** Of a stream without gaps nothing is missing: prompts were not learnt in time, and a replay brings nothing. */
+  #mayMissEvents(number: number): boolean {
+    const events = this.#sources.of(number)
+    return !events || events.counts.gaps > 0 || events.state !== 'live'
   }
 
   #diagnose(number: number, { predictions }: EndpointRecord): Diagnosis | null {

@@ -3,7 +3,11 @@ import type { Outcome } from '../protocol/outcome.ts'
 import type { OutcomeLog } from './reporter.ts'
 
 /** `edgeRegion` null: it came without an edge, so that no ledger hears of it. */
-export type FinishedRequest = Omit<Outcome, 'edgeRegion'> & { readonly edgeRegion: string | null }
+export interface FinishedRequest extends Omit<Outcome, 'edgeRegion'> {
+  readonly edgeRegion: string | null
+  /** Whether what it would find cached could be known when it was chosen: by events, and with nobody before it. */
+  readonly isForeseeable: boolean
+}
 
 export interface RequestObserver {
   /** Never throws, never blocks. */
@@ -14,8 +18,8 @@ export interface RequestObserver {
 export function observerOf(log: OutcomeLog): RequestObserver {
   return {
     noteFinished(request) {
-      const { edgeRegion } = request
-      if (edgeRegion !== null) log.note({ ...request, edgeRegion })
+      const { edgeRegion, isForeseeable: _, ...outcome } = request
+      if (edgeRegion !== null) log.note({ ...outcome, edgeRegion })
     },
   }
 }

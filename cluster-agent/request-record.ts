@@ -8,6 +8,8 @@ import { predictedMs, type Pair } from './routing/select.ts'
 
 /** What others write for a client that left. */
 const CLIENT_LEFT_STATUS = 499
+/** A wait in which no cache changes much. */
+const WAIT_MS_FORESEEABLE = 50
 
 export class RequestRecord {
   readonly #request: GenerateRequest
@@ -62,6 +64,7 @@ export class RequestRecord {
       // The first event of a stream names the role.
       outputTokens: usage?.outputTokens ?? (events > 0 ? events - 1 : null),
       matchedTokens: pair?.reusedTokens ?? 0,
+      isForeseeable: pair !== null && isForeseeable(pair),
       ttftMs: this.#ttftMs,
       predictedTtftMs: pair ? predictedMs(pair) : null,
       durationMs: performance.now() - startMs,
@@ -72,4 +75,10 @@ export class RequestRecord {
     trace.end(finished)
     return finished
   }
+}
+
+/** Whatever goes before it may store its prefix, or evict it; what was only sent there may not be there yet. */
+function isForeseeable({ prefill, reusedTokens, queueMs, kvWaitMs }: Pair): boolean {
+  const isConfirmed = prefill.speculativeTokens === 0 || reusedTokens > prefill.speculativeTokens
+  return isConfirmed && queueMs + kvWaitMs <= WAIT_MS_FORESEEABLE
 }

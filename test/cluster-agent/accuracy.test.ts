@@ -53,6 +53,7 @@ function rig() {
       status: 200,
       prefillEndpoint: 'a',
       decodeEndpoint: 'b',
+      isForeseeable: true,
       matchedTokens: 320,
       cachedTokens: 320,
       predictedTtftMs: 10,
@@ -101,4 +102,11 @@ test('a retired endpoint is forgotten; one of the same name begins anew', () => 
   accuracy.open({ number: 5, name: 'a', role: 'both', version: null, profile: {} as never })
   times(1, {})
   expect(accuracy.of(5)).toMatchObject({ summary: { requests: 1 }, diagnosis: null })
+})
+
+test('what a burst expects of itself, or finds after a wait, is no evidence', () => {
+  const { accuracy, times, resynced } = rig()
+  times(100, { cachedTokens: 0, isForeseeable: false })
+  expect(accuracy.of(0)).toMatchObject({ diagnosis: null, summary: { reported: 0 } })
+  expect(resynced).toEqual([])
 })
