@@ -10,7 +10,6 @@ import type { Admission } from './admit.ts'
 import { callCluster } from './cluster-call.ts'
 import type { Edge } from './env.ts'
 import { markersText, newNonce } from './envelope-seal.ts'
-import { deepestBytes } from './plan/candidate.ts'
 import { predictedTtftMs, type PricedCandidate } from './plan/price.ts'
 import type { SettledWithin } from './settled-within.ts'
 import type { Survey } from './survey.ts'
@@ -71,7 +70,6 @@ export async function tryCluster(
   const { markers } = shipment.survey.fingerprint
   const startMs = Date.now()
   edge.bookings.book(cluster, entry.terms.prefillMs + entry.terms.loadMs, markers, startMs)
-  edge.sharedPrefixes.note(markers, deepestBytes(shipment.survey.candidates))
   edge.breaker.begin(cluster, startMs)
   const arriving = arrive(post(edge, shipment, entry, attempt, call.signal), (response) => {
     edge.lastHeard.hear(cluster, Date.now())

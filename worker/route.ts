@@ -13,6 +13,7 @@ import { dispatch, expectedReceipt } from './dispatch.ts'
 import type { Edge } from './env.ts'
 import { sha256Hex } from './envelope-seal.ts'
 import { explain } from './explain.ts'
+import { deepestBytes } from './plan/candidate.ts'
 import { findEdgeRegion } from './plan/edge-region.ts'
 import { relayStream, relayWhole, type Relay } from './relay.ts'
 import type { SettledWithin } from './settled-within.ts'
@@ -46,6 +47,7 @@ export async function routeRequest(context: RouteContext, path: string, request:
   const edgeRegion = edgeRegionOf(edge, request)
   const survey = await surveyRoute(edge, api.prompt, admission, edgeRegion, settles)
   const account = await admitRequest({ ...context, admission, survey, api, startedMs })
+  edge.sharedPrefixes.note(survey.fingerprint.markers, deepestBytes(survey.candidates))
   const traceparent = request.headers.get('traceparent')
   const shipment: Shipment = {
     api,

@@ -19,6 +19,8 @@ export interface Survey {
   readonly knowledge: Knowledge['source']
   /** What the plan was made of: another policy's plan is made of the same. */
   readonly candidates: readonly Candidate[]
+  /** Of all its plans: policies differ by what they say and not by chance. */
+  readonly draw: number
   readonly plan: Plan
 }
 
@@ -36,7 +38,7 @@ export async function surveyRoute(
   const { source, clusters: told } = await askDirectory(edge, edgeRegion, { model, markers }, settles)
   const clusters = boundKnowledge(told, policy)
   const candidates = layOutCandidates(edge, edgeRegion, clusters, markers, Date.now())
-  const bare = { edgeRegion, fingerprint, knowledge: source, candidates }
+  const bare = { edgeRegion, fingerprint, knowledge: source, candidates, draw: Math.random() }
   return { ...bare, plan: planUnder(edge, admission, bare, policy, candidates) }
 }
 
@@ -44,7 +46,7 @@ export async function surveyRoute(
 export function planUnder(
   edge: Edge,
   { routing, promptCacheKey, pinnedCluster }: Admission,
-  { fingerprint, knowledge }: Omit<Survey, 'plan'>,
+  { fingerprint, knowledge, draw }: Omit<Survey, 'plan'>,
   policy: Policy,
   candidates: readonly Candidate[],
 ): Plan {
@@ -56,6 +58,7 @@ export function planUnder(
     knowledge,
     stayMarginMs: edge.config.stayMarginMs,
     isShared: edge.sharedPrefixes.isShared(fingerprint.markers, deepestBytes(candidates)),
+    draw,
     pinnedCluster,
     stickyKey: promptCacheKey ?? fingerprint.firstMessageKey,
     random: Math.random,

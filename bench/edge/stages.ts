@@ -29,6 +29,7 @@ export async function measureStages(text: string) {
       pinnedCluster: null,
       stickyKey: '',
       isShared: false,
+      draw: 0,
       random: Math.random,
     })
   const stages: Readonly<Record<string, () => unknown>> = {

@@ -59,6 +59,7 @@ export class IsothermEdge implements RegionPolicy {
     const plan = makePlan({
       candidates,
       isShared,
+      draw: this.world.random.next(),
       policy: this.tenant,
       promptBytes: request.promptTokens * BYTES_PER_TOKEN,
       routing: 'isotherm',

@@ -7,7 +7,7 @@ import type { Policy, Routing } from '../../protocol/edge-config.ts'
 import type { PLAN_REASONS } from '../../protocol/receipt.ts'
 import { believedLoad, deepestBytes, matchOf, type Candidate } from './candidate.ts'
 import { addMoney } from './money.ts'
-import { assumeFrom, priceCandidate, sumTerms, type Assumptions, type PricedCandidate } from './price.ts'
+import { assumeFrom, priceCandidate, sumTerms, type PricedCandidate } from './price.ts'
 import { rendezvousRank } from './rendezvous.ts'
 import { findReplica } from './replicate.ts'
 import { rulesOf, type RuleContext } from './rules.ts'
@@ -33,6 +33,9 @@ export interface PlanInput {
   readonly pinnedCluster: string | null
   /** Whether other prompts have ended their match where this one does: then a second copy of the prefix may pay. */
   readonly isShared: boolean
+  /** In [0, 1), the same for all plans of a request: whether this one carries a copy. */
+  readonly draw: number
+  /** What `random` routing draws from. */
   readonly random: () => number
 }
 
@@ -52,9 +55,11 @@ export function makePlan(input: PlanInput): Plan {
   const home = findHome(possible, input.promptBytes)
   const health = rulesOf('health', { ...anew, knownBytes: home?.matchedBytes ?? null })
   const assumptions = assumeFrom(input.candidates)
+  const price = (candidate: Candidate) =>
+    addMoney(priceCandidate(candidate, input.promptBytes, assumptions), policy.objective)
   const priced = new Map(
     input.candidates.map((candidate) => {
-      const bare = addMoney(priceCandidate(candidate, input.promptBytes, assumptions), policy.objective)
+      const bare = price(candidate)
       return [candidate, { bare, entry: addStayValue(bare, home, input.stayMarginMs) }] as const
     }),
   )
@@ -63,8 +68,7 @@ export function makePlan(input: PlanInput): Plan {
   // When health leaves nobody, those in doubt are better than a refusal; policy never yields.
   const choice = strict.ranked.length > 0 ? strict : choose(input.candidates, hard, order)
   const cheapest = choice.ranked.flatMap(({ candidate }) => priced.get(candidate) ?? [])
-  const copy =
-    input.isShared && input.routing === 'isotherm' ? drawReplica(input, cheapest, assumptions) : null
+  const copy = input.isShared && input.routing === 'isotherm' ? drawReplica(input, cheapest, price) : null
   const ranked = copy === null ? cheapest : [copy, ...cheapest.filter((one) => one !== copy)]
   return {
     entries: ranked.map(({ entry }) => entry),
@@ -78,18 +82,21 @@ interface Priced {
   readonly entry: PricedCandidate
 }
 
-/** Whose turn it is to carry the prefix elsewhere, or null. */
-function drawReplica(input: PlanInput, ranked: readonly Priced[], assumptions: Assumptions): Priced | null {
-  const [lead, ...others] = ranked
-  if (!lead || input.knowledge !== 'directory') return null
+/** Whose turn it is to carry the prefix elsewhere, or null. Where load is not believed, nobody moves. */
+function drawReplica(
+  input: PlanInput,
+  ranked: readonly Priced[],
+  price: (candidate: Candidate) => PricedCandidate,
+): Priced | null {
+  const [lead, ...others] = ranked.filter(({ bare }) => believedLoad(bare.candidate) !== null)
+  if (!lead || lead !== ranked[0] || input.knowledge !== 'directory') return null
   const { bytes } = matchOf(lead.bare.candidate)
   const replica = findReplica(
     lead.bare,
     others.map(({ bare }) => bare),
-    ({ candidate }) =>
-      priceCandidate({ ...candidate, speculativeBytes: bytes }, input.promptBytes, assumptions),
+    ({ candidate }) => price({ ...candidate, speculativeBytes: bytes }),
   )
-  if (replica === null || input.random() >= replica.probability) return null
+  if (replica === null || input.draw >= replica.probability) return null
   return others.find(({ bare }) => bare === replica.entry) ?? null
 }
 

@@ -58,6 +58,7 @@ export function input(candidates: readonly Candidate[], change: Partial<PlanInpu
     stickyKey: 'a conversation',
     pinnedCluster: null,
     isShared: false,
+    draw: 0.5,
     random: () => 0.5,
     ...change,
   }

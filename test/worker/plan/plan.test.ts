@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ROUTINGS } from '../../../protocol/edge-config.ts'
-import { makePlan, type Plan, type PlanInput } from '../../../worker/plan/plan.ts'
+import { makePlan, type Plan } from '../../../worker/plan/plan.ts'
 import { candidate, input, known, POLICY, PROMPT_BYTES } from './candidates.ts'
 
 /** Cold prefill of the test prompt: 10,000 tokens at 0.1 ms and 10 ms fixed. */
@@ -110,42 +110,6 @@ describe('a known conversation', () => {
   test('equal prompts of a burst go together before any of them is resident', () => {
     const speculative = candidate('far', 100, known('far'), { speculativeBytes: PROMPT_BYTES })
     expect(order(makePlan(input([candidate('near', 5), speculative])))).toEqual(['far', 'near'])
-  })
-})
-
-describe('a prefix that prompts share', () => {
-  // Warm far away, 140 ms farther; cold at home, where it takes more than 140 ms of prefill.
-  const far = candidate('far-1', 145, known('far-1', { matchedBytes: 30_000 }))
-  const near = candidate('near-1', 5)
-  const plan = (change: Partial<PlanInput>) => makePlan(input([near, far], change))
-  const leaders = (draw: number) => plan({ isShared: true, random: () => draw }).entries[0]!.candidate
-
-  test('is carried to the near cluster with the probability that its detours pay for', () => {
-    const { entries } = plan({})
-    const [warm, cold] = [entries[0]!, entries[1]!]
-    expect(warm.candidate).toBe(far)
-    const saved = 140
-    const extra = cold.terms.totalMs - warm.terms.totalMs - 50
-    expect(extra).toBeGreaterThan(saved)
-    expect(leaders(saved / extra - 0.001)).toBe(near)
-    expect(leaders(saved / extra + 0.001)).toBe(far)
-    expect(plan({ isShared: true, random: () => 0 })).toMatchObject({ reason: 'replica' })
-    expect(plan({ isShared: true, random: () => 0 }).entries).toHaveLength(2)
-  })
-
-  test('stays where it is when nobody shares it, and when it would save nothing', () => {
-    expect(plan({ random: () => 0 }).entries[0]!.candidate).toBe(far)
-    const home = candidate('near-1', 5, known('near-1', { matchedBytes: 30_000 }))
-    const away = candidate('far-1', 145)
-    const kept = makePlan(input([home, away], { isShared: true, random: () => 0 }))
-    expect(kept.entries[0]!.candidate).toBe(home)
-  })
-
-  test('goes nowhere that the rules forbid', () => {
-    const policy = { ...POLICY, regions: ['far'] }
-    expect(plan({ isShared: true, policy, random: () => 0 }).entries.map(({ candidate: c }) => c)).toEqual([
-      far,
-    ])
   })
 })
 
@@ -324,7 +288,7 @@ test('no plan names a cluster that policy forbids, and every cluster is planned 
             knowledge,
             pinnedCluster,
             isShared,
-            random: () => 0,
+            draw: 0,
           }),
         )
         for (const { candidate: chosen } of plan.entries) {
