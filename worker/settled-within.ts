@@ -29,9 +29,8 @@ interface Wait {
 export function oneTimer(): SettledWithin {
   const waits = new Set<Wait>()
   let ringsMs = Infinity
-  const arm = (untilMs: number, nowMs: number): void => {
-    if (untilMs >= ringsMs) return
-    const atMs = Math.min(untilMs, nowMs + RING_MS_MAX)
+  const arm = (atMs: number, nowMs: number): void => {
+    if (atMs >= ringsMs) return
     ringsMs = atMs
     setTimeout(() => ring(atMs), atMs - nowMs)
   }
@@ -45,15 +44,16 @@ export function oneTimer(): SettledWithin {
       waits.delete(wait)
       wait.giveUp()
     }
-    const nextMs = Math.min(...[...waits].map(({ untilMs }) => untilMs))
-    if (waits.size > 0) arm(nextMs, nowMs)
+    if (waits.size > 0) arm(Math.min(...[...waits].map(({ untilMs }) => untilMs)), nowMs)
   }
   return (promise, waitMs) =>
     new Promise((resolve) => {
       const nowMs = Date.now()
       const wait = { untilMs: nowMs + waitMs, giveUp: () => resolve(false) }
       waits.add(wait)
-      arm(wait.untilMs, nowMs)
+      // A request that is not over by then may take long: the next ring is exact.
+      if (ringsMs === Infinity) arm(Math.min(wait.untilMs, nowMs + RING_MS_MAX), nowMs)
+      else arm(wait.untilMs, nowMs)
       const settle = () => {
         waits.delete(wait)
         resolve(true)
