@@ -11,8 +11,10 @@ export class ClientLoss {
     return this.#reason
   }
 
+  /** At once when the client has left already. */
   onLoss(listener: () => void): void {
-    this.#listeners.push(listener)
+    if (this.#reason === null) this.#listeners.push(listener)
+    else listener()
   }
 
   say(reason: RouteError): void {
