@@ -4,6 +4,9 @@ import { destination, pino } from 'pino'
 import { startAgent } from './agent.ts'
 import { ConfigError, readAgentConfig } from './config.ts'
 
+/** Draining takes seconds. An agent that has not ended by then hangs, and nobody can tell it anything any more. */
+const STOP_MS_MAX = 30_000
+
 const { values } = parseArgs({
   options: { config: { type: 'string' }, 'exit-with-parent': { type: 'boolean', default: false } },
 })
@@ -18,6 +21,10 @@ try {
   const stop = async () => {
     if (isStopping) return
     isStopping = true
+    setTimeout(() => {
+      log.error('the agent did not stop in time')
+      process.exit(1)
+    }, STOP_MS_MAX).unref()
     await agent.stop()
     process.exit(0)
   }
