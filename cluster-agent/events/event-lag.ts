@@ -4,6 +4,7 @@
  * what it looks like; beyond that the soonest of the last minutes counts as just made, and the rest by how much later it
  * came. So clocks that disagree by minutes lengthen no age, and none is ever negative.
  */
+
 /** A batch that came soonest may be so old by both clocks. */
 export const AGREED_MS_MAX = 1000
 /** How long what came soonest is remembered: a clock may be set. */

@@ -14,7 +14,6 @@ import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST } from '../../protocol/versio
 import { UnitWriter, unitsToText } from '../../protocol/code-units.ts'
 import { applyUpdate, beginAnswer, decodeAnswer, unpackAnswers } from '../../protocol/lookup-packing.ts'
 import { BookedWork } from './booked-work.ts'
-import type { ClusterStream } from './cluster-stream.ts'
 import { ClusterTable, mayTakeOver } from './cluster-table.ts'
 import { FailureWatch } from './failure-watch.ts'
 import { Freshness } from './freshness.ts'
@@ -24,7 +23,7 @@ import { PathTimes } from './path-times.ts'
 import { Rejects } from './rejects.ts'
 import { judgeReport } from './report-cursor.ts'
 import { ResidencyMap } from './residency-map.ts'
-import { parseAgentMessage, type Effect, type ResyncReason, type Sending } from './sending.ts'
+import { parseAgentMessage, type Effect, type Sending } from './sending.ts'
 import { STREAM_TABLE } from './stream-state.ts'
 import { StreamSteps } from './stream-steps.ts'
 import { ToldFacts, type DocumentVersions } from './told-facts.ts'
@@ -104,7 +103,7 @@ export class RegionalDirectory {
     const stream = this.#knowledge.clusters.carriedBy(connection, cluster)
     if (stream === null) return this.#strangerSpoke(connection, cluster, nowMs)
     const decoded = this.#parts.decode(bytes)
-    if (!decoded.ok) return this.#fault(stream, nowMs, decoded.reason)
+    if (!decoded.ok) return this.#steps.step(stream, 'fault', nowMs, { reason: decoded.reason })
     const { frame } = decoded
     // Without a cursor to judge by, the table decides: nothing counts before a hello.
     if (stream.state === 'syncing' || stream.state === 'live') {
@@ -220,10 +219,6 @@ export class RegionalDirectory {
     const isForeign = outcomes.some((outcome) => outcome.cluster !== cluster)
     if (isForeign) return [this.#rejects.refuse(connection, 'wrong-cluster')]
     return [{ kind: 'deliver', connection, batch, outcomes }]
-  }
-
-  #fault(stream: ClusterStream, nowMs: number, reason: ResyncReason): Sending[] {
-    return this.#steps.step(stream, 'fault', nowMs, { reason })
   }
 
   /**
