@@ -7,7 +7,7 @@ import type { DirectoryRpc, LookupBatch } from '../protocol/lookup.ts'
 import { decodeAnswer } from '../protocol/lookup-packing.ts'
 import { encodeBatch } from '../protocol/lookup-wire.ts'
 import { DirectoryFacts } from '../worker/memory/directory-facts.ts'
-import { textOfUnits } from '../worker/text-of-units.ts'
+import { textOfUnits } from '../directory/text-of-units.ts'
 import { benchKey, BENCH_MODEL } from './directory-keys.ts'
 
 export { CacheDirectory } from '../directory/cache-directory.ts'

@@ -13,6 +13,7 @@ const HOUSES = ['worker', 'directory', 'tenancy', 'cluster-agent', 'simulator', 
 const EXCEPTIONS: Readonly<Record<string, readonly string[]>> = {
   'worker/index.ts': ['directory/', 'tenancy/'],
   'worker/app.ts': ['directory/ingress.ts'],
+  'worker/directory-client.ts': ['directory/text-of-units.ts'],
   'cli/assess.ts': ['simulator/assess/'],
   'cli/events.ts': ['cluster-agent/blocks/', 'cluster-agent/events/', 'cluster-agent/event-'],
 }

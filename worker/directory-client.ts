@@ -2,6 +2,7 @@
  * Asks the region's directory and never waits long: past the bound the request goes on with load a moment old, or with
  * nothing. It never throws: a directory that is slow, restarting or gone costs hits, not answers.
  */
+import { textOfUnits } from '../directory/text-of-units.ts'
 import type { ClusterKnowledge, DirectoryModels, LookupBatch, LookupRequest } from '../protocol/lookup.ts'
 import { decodeAnswer } from '../protocol/lookup-packing.ts'
 import { encodeBatch } from '../protocol/lookup-wire.ts'
@@ -9,7 +10,6 @@ import type { DirectoryObject } from './directory-objects.ts'
 import type { Edge } from './env.ts'
 import type { Turn } from './memory/lookup-desk.ts'
 import { settledWithin, type SettledWithin } from './settled-within.ts'
-import { textOfUnits } from './text-of-units.ts'
 
 /** Nobody prefills while a list of models is awaited. */
 const MODELS_MS_MAX = 1000

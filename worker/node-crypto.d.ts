@@ -22,7 +22,7 @@ declare module 'node:buffer' {
       length?: number,
     ): {
       toString(encoding: 'base64url' | 'hex'): string
-      ucs2Slice(start: number, end: number): string
+      toString(encoding: 'utf16le', start: number, end: number): string
     }
   }
 }
