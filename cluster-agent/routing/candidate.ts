@@ -39,6 +39,8 @@ export interface PriceWeights {
   readonly disturbance: number
   /** How much a millisecond beyond the asked TTFT counts in addition. */
   readonly lateness: number
+  /** How much a millisecond counts that an answer takes longer because of who decodes beside it. */
+  readonly pace: number
 }
 
 /** Tokens of the prompt that lie on its GPU, as far as is known. */

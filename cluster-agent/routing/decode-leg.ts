@@ -1,6 +1,12 @@
 /** What it costs to go on at an endpoint once the prompt's KV is somewhere: the hand-off, the first step, the pace. */
 import { loadMs } from '../../core/cost-model.ts'
-import { adapterWaitMs, tokensOnGpu, type Candidate, type RequestSize } from './candidate.ts'
+import {
+  adapterWaitMs,
+  tokensOnGpu,
+  type Candidate,
+  type PriceWeights,
+  type RequestSize,
+} from './candidate.ts'
 import { decodeStepMs, kvWaitMs } from './endpoint.ts'
 
 export interface DecodeLeg {
@@ -15,12 +21,14 @@ export interface DecodeLeg {
   readonly handoffMs: number
   readonly adapterMs: number
   readonly stepMs: number
+  /** Priced share of what the sequences there add to the steps of the answer. */
+  readonly slownessMs: number
   /** How late the answer's tokens come beyond the asked pace, all together. */
   readonly paceMs: number
   readonly fits: boolean
 }
 
-export function priceDecode(candidate: Candidate, size: RequestSize): DecodeLeg {
+export function priceDecode(candidate: Candidate, size: RequestSize, { pace }: PriceWeights): DecodeLeg {
   const { endpoint, load } = candidate
   const { profile } = endpoint
   const missing = Math.max(size.promptTokens - tokensOnGpu(candidate, size), 0)
@@ -33,6 +41,7 @@ export function priceDecode(candidate: Candidate, size: RequestSize): DecodeLeg 
     handoffMs: loadMs(profile.transfer, Math.max(missing * size.kvBytesPerToken, 1)),
     adapterMs: adapterWaitMs(candidate),
     stepMs,
+    slownessMs: pace * size.answerTokens * (stepMs - profile.decodeStepMs),
     paceMs: paceMs(size, stepMs, load.backlogMs),
     fits: size.promptTokens <= profile.kvTokens,
   }

@@ -4,6 +4,9 @@
  *
  *     predicted(p, d) = queue + space + adapter + load + prefill(rest) + decode share at p, hand-off and first step at d
  *     price(p, d)     = predicted + prefill(rest) x shadow + disturbance of d + lateness beyond what the policy asks
+ *
+ * The disturbance of a hand-off is that of longer steps. Hand-offs take nearly the same time everywhere, so without it the
+ * endpoint whose transfers were learnt a little faster gets them all until its KV space is full (`npm run sim -- run split`).
  */
 import type { Priced } from '../../core/choose.ts'
 import { disturbanceMs, KV_SHADOW_WEIGHT } from '../../core/cost-model.ts'
@@ -12,7 +15,12 @@ import { priceDecode, type DecodeLeg } from './decode-leg.ts'
 import { disturbanceOf } from './endpoint.ts'
 import { pricePrefill, pullSources, type PrefillLeg } from './prefill-leg.ts'
 
-export const PRICE_WEIGHTS: PriceWeights = { kvShadow: KV_SHADOW_WEIGHT, disturbance: 0.5, lateness: 1 }
+export const PRICE_WEIGHTS: PriceWeights = {
+  kvShadow: KV_SHADOW_WEIGHT,
+  disturbance: 0.5,
+  lateness: 1,
+  pace: 0.2,
+}
 
 /** Pairs that a choice names, the cheapest and its fallbacks. */
 export const RANKED_MAX = 8
@@ -73,7 +81,7 @@ export function selectPair(
     sources.length === 0 ? prefills : open.map((candidate) => pricePrefill(candidate, size, [], weights))
   const decodes = open
     .filter(({ endpoint }) => !hasDecoders || endpoint.role !== 'prefill')
-    .map((candidate) => priceDecode(candidate, size))
+    .map((candidate) => priceDecode(candidate, size, weights))
   const fitting = decodes.filter(({ fits }) => fits)
   const ranked = rank(prefills, handing, fitting, size, weights)
   // The length is an estimate: when it fits nowhere, an engine that counted says so better than we.
@@ -135,8 +143,8 @@ function legMs({ predictedMs, shadowMs }: PrefillLeg): number {
   return predictedMs + shadowMs
 }
 
-function leastMs({ handoffMs, adapterMs, stepMs, paceMs }: DecodeLeg): number {
-  return handoffMs + adapterMs + stepMs + paceMs
+function leastMs({ handoffMs, adapterMs, stepMs, slownessMs, paceMs }: DecodeLeg): number {
+  return handoffMs + adapterMs + stepMs + slownessMs + paceMs
 }
 
 /** Decode endpoints prefill for themselves only. */
@@ -171,7 +179,8 @@ function remainingQueueMs(p: PrefillLeg, d: DecodeLeg): number {
 
 function disturbedMs(p: PrefillLeg, d: DecodeLeg, { disturbance }: PriceWeights): number {
   const { endpoint, load } = d.candidate
-  if (p.candidate !== d.candidate || endpoint.role !== 'decode') return 0
+  if (p.candidate !== d.candidate) return d.slownessMs
+  if (endpoint.role !== 'decode') return 0
   return disturbanceMs(disturbanceOf(endpoint.profile, load, disturbance), p.prefillMs)
 }
 

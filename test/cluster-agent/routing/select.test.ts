@@ -107,6 +107,22 @@ test('a prompt is not handed to an engine that is in the middle of a long prefil
   expect(predictedMs(pair!.candidate)).toBeGreaterThan(5000)
 })
 
+test('a prompt is handed to who has room, not to who is a little nearer', () => {
+  const [first, second] = [candidate(1, 'decode'), candidate(2, 'decode')]
+  const near = { ...profile, transfer: { ...profile.transfer, bytesPerMs: 44e6 } }
+  const crowded = {
+    ...first,
+    endpoint: { ...first.endpoint, profile: near },
+    load: load({ decoding: 20, answerTokens: 200 }),
+  }
+  const empty = { ...second, load: load({ decoding: 2, answerTokens: 200 }) }
+  const decodeOf = (list: Candidate[]) =>
+    selectPair(list, size).ranked.find(({ candidate: { prefill } }) => prefill.endpoint.role === 'prefill')!
+      .candidate.decode.endpoint.name
+  expect(decodeOf([candidate(0, 'prefill'), crowded, empty])).toBe('e2')
+  expect(decodeOf([candidate(0, 'prefill'), { ...crowded, load: empty.load }, empty])).toBe('e1')
+})
+
 test('a prefill on a decode endpoint costs those that it keeps out, with the square of its length', () => {
   const costMs = (promptTokens: number) => {
     const decoding = candidate(0, 'decode', { load: load({ decoding: 20, answerTokens: 200 }) })
