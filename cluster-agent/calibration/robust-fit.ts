@@ -1,7 +1,8 @@
 /**
  * A law `y = sum(c_j * x_j)` estimated from a window of observations, of which a third may be nonsense. It starts from the
  * prior scaled by the median ratio, then reweights (Tukey's biweight on relative errors); what the data cannot tell apart
- * stays in the prior's proportions. Observations are positive milliseconds.
+ * stays in the prior's proportions, and what explains them little better than the prior is noise. Observations are positive
+ * milliseconds.
  */
 import { quantile } from './quantile.ts'
 
@@ -21,6 +22,11 @@ const BIWEIGHT = 4.685
 const SPREAD_MIN = 0.02
 /** A prefill thought too dear costs little, one thought too cheap a queue: the law errs upwards. */
 const ERRING_QUANTILE = 0.6
+/**
+ * The law's middle error is at most this share of the prior's. Engines of one kind differ less than what is observed of
+ * them scatters, and a choice between them must not follow the scatter.
+ */
+const ERROR_SHARE_MAX = 0.85
 /** When the latest observations are all off by this factor, something changed: the older ones say nothing of it. */
 const CHANGE_FACTOR = 1.5
 const OBSERVATION_MS_MAX = 600_000
@@ -101,6 +107,11 @@ export class RobustFit {
         this.#factors = solve(rows, weights, this.#factors, scale)
       }
     }
+    const asConfigured = this.#prior.map(() => 1)
+    if (middleError(rows, this.#factors) > ERROR_SHARE_MAX * middleError(rows, asConfigured)) {
+      this.#factors = asConfigured
+      return
+    }
     const inliers = ratios(rows, this.#factors).filter((_, i) => (weights[i] ?? 0) > 0)
     const upwards = quantile(inliers, ERRING_QUANTILE)
     this.#factors = this.#factors.map((factor) => bounded(factor * upwards))
@@ -120,6 +131,14 @@ function ratios(rows: readonly Row[], factors: readonly number[]): Float64Array 
     values[i] = ms / dot(terms, factors)
   })
   return values
+}
+
+/** The median of relative errors. */
+function middleError(rows: readonly Row[], factors: readonly number[]): number {
+  return quantile(
+    ratios(rows, factors).map((ratio) => Math.abs(ratio - 1)),
+    0.5,
+  )
 }
 
 function biweights(ratios: Float64Array, weights: Float64Array): void {

@@ -1,6 +1,7 @@
 /**
  * What one served request says of the laws. Only what can be told apart is learnt: a prefill that waited for nobody, a load
- * with a known prefill behind it, a hand-off with a known prefill before it, an adapter that was cold before a known prefill.
+ * with a known prefill behind it, a hand-off with a known prefill before it to an endpoint that had none of its own, an
+ * adapter that was cold before a known prefill.
  */
 import type { RequestSize } from '../routing/candidate.ts'
 import { tokensOnGpu } from '../routing/candidate.ts'
@@ -39,7 +40,8 @@ export function learnFrom(
   if (isSplit && prefilledMs !== null && firstTokenMs !== null) {
     const bytes = (size.promptTokens - tokensOnGpu(pair.decode, size)) * size.kvBytesPerToken
     const pulledMs = firstTokenMs - prefilledMs - pair.stepMs - pair.adapterMs
-    if (bytes > 0 && pair.kvWaitMs === 0 && pulledMs > 0) decode.noteTransfer(bytes, pulledMs)
+    const isFree = pair.kvWaitMs === 0 && pair.decode.load.backlogMs === 0
+    if (bytes > 0 && isFree && pulledMs > 0) decode.noteTransfer(bytes, pulledMs)
   }
 }
 

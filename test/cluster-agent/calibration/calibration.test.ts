@@ -122,6 +122,34 @@ test('tiers and hand-offs are learnt from what they took beyond the prefill', ()
   expect(d!.profile.transfer.bytesPerMs / 5e6).toBeCloseTo(1, 0)
 })
 
+test('a hand-off to an endpoint with prefill of its own teaches nothing of its transfer', () => {
+  const calibration = new Calibration()
+  const list = [endpoint(0, { role: 'prefill' }), endpoint(1, { role: 'decode' })]
+  const handOver = (backlogMs: number) => {
+    const [p, d] = calibration.learnt(list)
+    const busy = candidate(d!, { load: { ...IDLE, decoding: 500, backlogMs } })
+    const pair = selectPair([candidate(p!), busy], size(4000)).ranked.find(
+      ({ candidate: { prefill } }) => prefill.endpoint.number === 0,
+    )!.candidate
+    calibration.noteServed({
+      pair,
+      size: size(4000),
+      startMs: 0,
+      prefillEndMs: 300,
+      firstTokenMs: 3000,
+      promptTokens: null,
+      cachedTokens: null,
+      answerTokens: null,
+    })
+  }
+  const taken = () =>
+    calibration.report().find((one) => one.endpoint === 'e1')!.observations['transfer']!.taken
+  for (let i = 0; i < 20; i++) handOver(100)
+  expect(taken()).toBe(0)
+  handOver(0)
+  expect(taken()).toBe(1)
+})
+
 const sample = (more: Partial<CostSample> = {}): CostSample => ({
   startS: 1,
   running: 20,
