@@ -54,6 +54,7 @@ export function engineProfile(speed: number) {
     prefill: { fixedMs: 30 / speed, msPerToken: 1 / 15.928 / speed, msPerTokenPair: 2.0e-6 / speed },
     decodeStepMs: 13 / speed,
     decodeMsPerSequence: 0.1 / speed,
+    decodeMsPerContextToken: 5.6e-5 / speed,
     kvTokens: 307_328,
     tiers: { cpu: { floorMs: 0, bytesPerMs: 50e6 * speed } },
     transfer: { floorMs: 2 / speed, bytesPerMs: 40e6 * speed },

@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest'
-import { edgeConfig, LOCAL_REGIONS, rttBetweenMs } from '../../../cli/local/topology.ts'
+import { edgeConfig, engineProfile, LOCAL_REGIONS, rttBetweenMs } from '../../../cli/local/topology.ts'
 import { workerdConfigText } from '../../../cli/local/workerd-config.ts'
 import { edgeConfigSchema } from '../../../protocol/edge-config.ts'
+import { agentProfile } from '../../../simulator/policies/agent-profile.ts'
+import { DEFAULT_PROFILE } from '../../../simulator/engine/profile.ts'
 
 test('texts are quoted so that no value can leave its string', () => {
   const text = workerdConfigText({
@@ -40,4 +42,13 @@ test('round trips are symmetric and short at home', () => {
       if (a !== b) expect(rttBetweenMs(a.region, b.region)).toBeGreaterThan(rttBetweenMs(a.region, a.region))
     }
   }
+})
+
+test('agents of the local product are told what their engines are', () => {
+  const { batchTokensMax: _, ...known } = agentProfile(DEFAULT_PROFILE)
+  expect(engineProfile(1)).toEqual({
+    ...known,
+    tiers: { cpu: { floorMs: 0, bytesPerMs: DEFAULT_PROFILE.cpuBytesPerMs } },
+  })
+  expect(engineProfile(2).decodeMsPerContextToken).toBe(DEFAULT_PROFILE.decode.msPerContextToken / 2)
 })
