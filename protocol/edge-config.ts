@@ -92,7 +92,7 @@ export const edgeConfigSchema = z.strictObject({
     .number()
     .min(1)
     .default(4)
-    .describe('Multiple of the predicted TTFT before the next cluster is tried'),
+    .describe('Multiple of the price before the next cluster is tried'),
   idleProbeMs: z
     .int()
     .positive()

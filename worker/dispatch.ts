@@ -10,11 +10,11 @@ import { modelNotFound } from './admit.ts'
 import { tryCluster, type Answer, type AttemptOutcome, type Shipment } from './attempt.ts'
 import type { ClientLoss } from './client-loss.ts'
 import type { Edge } from './env.ts'
+import { patienceMs } from './plan/patience.ts'
 import { predictedTtftMs, type PricedCandidate } from './plan/price.ts'
 import type { PlanReason } from './plan/plan.ts'
 
-/** What one token of an answer may take when the answer comes whole, and how many to expect of an unbounded one. */
-const OUTPUT_TOKEN_MS = 50
+/** How many tokens to expect of an unbounded answer. */
 const OUTPUT_TOKENS_EXPECTED = 2048
 /** A duplicate sooner than this is sent into the noise of the network. */
 const HEDGE_MS_MIN = 50
@@ -123,12 +123,9 @@ function receiptOf(entry: PricedCandidate, attempt: number, reason: PlanReason):
   }
 }
 
-/** How long a cluster may be silent before the next is tried. Headers of an answer that comes whole follow its last token. */
-function stallMs(edge: Edge, { admission, api }: Shipment, entry: PricedCandidate): number {
-  const { stallFloorMs, stallFactor } = edge.config
+function stallMs(edge: Edge, { admission, api }: Shipment, { terms }: PricedCandidate): number {
   const isWhole = api.generates && !admission.stream
-  const outputTokens = isWhole ? (admission.outputTokensMax ?? OUTPUT_TOKENS_EXPECTED) : 0
-  return Math.max(stallFloorMs, stallFactor * predictedTtftMs(entry.terms)) + outputTokens * OUTPUT_TOKEN_MS
+  return patienceMs(terms, edge.config, isWhole ? (admission.outputTokensMax ?? OUTPUT_TOKENS_EXPECTED) : 0)
 }
 
 /** When a request that is silent is late enough for a duplicate; null when it may have none. */
