@@ -101,9 +101,16 @@ describe('round trips', () => {
     expect(trips.estimateMs('us', 'c', undefined, true)).toBeLessThan(
       trips.estimateMs('us', 'c', undefined, false),
     )
-    for (let i = 0; i < 50; i++) trips.record('us', 'c', 120, trips.estimateMs('us', 'c', 80, false))
+    for (let i = 0; i < 200; i++) trips.record('us', 'c', 120, trips.estimateMs('us', 'c', 80, false))
     expect(trips.estimateMs('us', 'c', 80, false)).toBeCloseTo(120, 0)
     expect(trips.estimateMs('eu', 'c', 80, false)).toBe(80)
+  })
+
+  test('rest near the shorter of what is measured: what is added to a way is not the way', () => {
+    const trips = new RoundTrips()
+    for (let i = 0; i < 200; i++)
+      trips.record('us', 'c', i % 2 === 0 ? 90 : 190, trips.estimateMs('us', 'c', 90, false))
+    expect(trips.estimateMs('us', 'c', 90, false)).toBeLessThan(120)
   })
 
   test('one slow sample moves them little, nonsense not at all', () => {
