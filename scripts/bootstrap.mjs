@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url'
 
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)))
 const NODE = join(ROOT, 'node_modules', '.bin', process.platform === 'win32' ? 'node.cmd' : 'node')
+/** How often a process that npm runs looks whether npm is still there. */
+const NPM_POLL_MS = 500
 const STAMP = join(ROOT, 'node_modules', '.isotherm-lock')
 
 /** Runs `npm ci` unless `node_modules` already holds what `package-lock.json` names. */
@@ -46,9 +48,18 @@ export function runOnNode24(file, args) {
       if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal)
     })
   }
+  if (process.env.npm_lifecycle_event) endWithNpm(child)
   child.on('error', (error) => {
     process.stderr.write(`isotherm: ${error.message}\n`)
     process.exit(1)
   })
   child.on('exit', (code, signal) => process.exit(code ?? (signal ? 130 : 1)))
+}
+
+/** A killed npm tells nobody: what it ran would stay behind. */
+function endWithNpm(child) {
+  const { ppid } = process
+  setInterval(() => {
+    if (process.ppid !== ppid) child.kill('SIGTERM')
+  }, NPM_POLL_MS).unref()
 }
