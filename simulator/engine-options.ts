@@ -1,5 +1,4 @@
 /** Options of one simulated engine, and what a generation needs to know of the engine that it runs in. */
-import type { ServerResponse } from 'node:http'
 import { z } from 'zod'
 import type { Engine } from './engine.ts'
 import type { ResponseStore } from './response-store.ts'
@@ -23,6 +22,7 @@ export const engineOptionsSchema = z.object({
   topic: z.string().max(500).default(''),
   cacheDetails: z.boolean().default(true).describe('--enable-prompt-tokens-details'),
   hasConnector: z.boolean().default(true).describe('Whether hand-offs work: a NIXL connector is configured'),
+  keepsResponses: z.boolean().default(true).describe('VLLM_ENABLE_RESPONSES_API_STORE'),
   streamInterval: z
     .int()
     .positive()
@@ -66,7 +66,7 @@ export interface EngineHost {
   /** Requests in flight. */
   load: number
   /** Decode legs that wait for ever for want of a `remote_request_id`. */
-  readonly hung: Set<ServerResponse>
+  readonly hung: Set<object>
   readonly responses: ResponseStore
   /** Transfers whose KV is not read yet, by the request that waits for it. */
   readonly transfers: TransferDesk

@@ -3,10 +3,11 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { EngineHost } from './engine-options.ts'
 import { usableBlocks } from './engine/profile.ts'
-import { generate } from './generation.ts'
+import { generate } from './generate.ts'
 import { prepareAnswer, sendError, sendJson, sendText } from './http-answer.ts'
 import { BodyTooLarge, readBody } from './http-io.ts'
 import { BUFFER_STEPS } from './kv-publisher.ts'
+import { cancelResponse, retrieveResponse } from './kept-routes.ts'
 import { answerOther, countTokens, embed } from './other-routes.ts'
 import { renderChat } from './model/chat-template.ts'
 import { decode, tokenString } from './model/decode.ts'
@@ -61,7 +62,10 @@ export async function answerRequest(
   const requestId = typeof header === 'string' ? header : randomUUID().replaceAll('-', '')
   prepareAnswer(response, requestId, host.options.version)
   const [path = '/'] = (request.url ?? '/').split('?')
-  const routes = ROUTES.get(path) ?? (isCurrent(host.options.version) ? CURRENT_ROUTES.get(path) : undefined)
+  const routes =
+    ROUTES.get(path) ??
+    (isCurrent(host.options.version) ? CURRENT_ROUTES.get(path) : undefined) ??
+    keptRoutes(path)
   const route = routes?.[request.method ?? 'GET']
   if (routes === undefined) {
     sendError(response, plainDetail(404, 'Not Found'))
@@ -71,6 +75,15 @@ export async function answerRequest(
   } else {
     await route(host, request, response)
   }
+}
+
+/** Of one response; undefined for another path. */
+function keptRoutes(path: string): Readonly<Record<string, Route>> | undefined {
+  const [, id, cancel] = /^\/v1\/responses\/([^/]+)(\/cancel)?$/.exec(path) ?? []
+  if (id === undefined) return undefined
+  if (cancel !== undefined) return { POST: (host, _, response) => cancelResponse(host, id, response) }
+  const queryOf = ({ url }: IncomingMessage) => new URLSearchParams(url?.split('?', 2)[1] ?? '')
+  return { GET: (host, request, response) => retrieveResponse(host, id, queryOf(request), response) }
 }
 
 async function generation(

@@ -1,6 +1,6 @@
 /** One simulated engine as a server: HTTP, KV events, replay and the side channel of hand-offs, on ports of its own. */
 import { randomBytes, randomUUID } from 'node:crypto'
-import { createServer, type Server, type ServerResponse } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import {
   engineOptionsSchema,
@@ -69,7 +69,7 @@ class EngineServer implements RunningEngine, EngineHost {
   readonly fingerprint: string
   readonly engineId = randomUUID()
   readonly startS = Date.now() / 1000
-  readonly hung = new Set<ServerResponse>()
+  readonly hung = new Set<object>()
   readonly responses = new ResponseStore()
   readonly transfers: LeaseKeeper
   readonly faults: EngineFaults

@@ -1,59 +1,25 @@
-/**
- * One chat or completion request from its body to its last byte: prompts become tokens, choices run in the engine, and
- * what they say leaves whole or as a stream. A client that leaves ends its choices.
- */
+/** One generation: its choices run in the engine, and what they say leaves whole or as a stream. */
 import { randomBytes } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { AnswerSink } from './answer-sink.ts'
 import { ChoiceRun } from './choice-run.ts'
 import type { EngineHost } from './engine-options.ts'
-import { openStream, sendError, sendJson } from './http-answer.ts'
 import { answerSeed, choiceSeed, garbageSeed } from './model/answer.ts'
 import { notifyTransfer, pullTransfer } from './transfer-channel.ts'
-import type { AnswerHead } from './wire/answer-body.ts'
-import { badRequest, engineBusy, internalError, inVoice, type ErrorAnswer } from './wire/errors.ts'
+import type { AnswerHead, AnswerTail } from './wire/answer-body.ts'
+import { engineBusy, internalError, inVoice, type ErrorAnswer } from './wire/errors.ts'
 import type { GenerationRequest } from './wire/generation-request.ts'
-import { promptTokens } from './wire/prompt-tokens.ts'
-import { readTransferParams, transferParams, type TransferRole } from './wire/transfer-params.ts'
+import { queuedBody, responsesBody } from './wire/responses-voice.ts'
+import { transferParams, type TransferRole } from './wire/transfer-params.ts'
 import type { Usage } from './wire/usage.ts'
 import type { StreamVoice } from './wire/voice.ts'
-import { answerId, streamVoice, wholeVoice } from './wire/voices.ts'
+import { streamVoice, wholeVoice } from './wire/voices.ts'
 
-/** Answers `request`; the response may already be closed, then nothing happens. */
-export async function generate(
-  host: EngineHost,
-  request: GenerationRequest,
-  incoming: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  if (response.destroyed) return
-  const rank = Number(incoming.headers['x-data-parallel-rank'] ?? 0)
-  if (Number.isInteger(rank) && rank !== 0) {
-    sendError(
-      response,
-      inVoice(request.voice, badRequest(`data_parallel_rank ${rank} is out of range [0, 1).`)),
-    )
-    return
-  }
-  const read = promptTokens(request, host.contextTokensMax, host.options.version)
-  if ('status' in read) {
-    sendError(response, inVoice(request.voice, read))
-    return
-  }
-  const { options } = host
-  const role: TransferRole = options.hasConnector ? readTransferParams(request.transfer) : { kind: 'local' }
-  const id = answerId(request, incoming.headers['x-request-id'], randomBytes(8).toString('hex'))
-  const generation = new Generation(host, request, read, id, response)
-  response.once('close', () => generation.onClose())
-  host.load++
-  await generation.start(role)
-}
-
-class Generation {
+export class Generation {
   private readonly host: EngineHost
   private readonly request: GenerationRequest
   private readonly prompts: readonly Uint32Array[]
   private readonly head: AnswerHead
-  private readonly response: ServerResponse
+  private readonly sink: AnswerSink
   private readonly writer: StreamVoice
   private readonly choices: ChoiceRun[] = []
   private open = 0
@@ -67,12 +33,12 @@ class Generation {
     request: GenerationRequest,
     prompts: readonly Uint32Array[],
     id: string,
-    response: ServerResponse,
+    sink: AnswerSink,
   ) {
     this.host = host
     this.request = request
     this.prompts = prompts
-    this.response = response
+    this.sink = sink
     const { model, version, cacheDetails } = host.options
     const createdS = Math.floor(Date.now() / 1000)
     const toolName = request.forced?.tool ?? null
@@ -93,7 +59,7 @@ class Generation {
   async start(role: TransferRole): Promise<void> {
     this.role = role
     if (role.kind === 'hang') {
-      this.host.hung.add(this.response)
+      this.host.hung.add(this)
       return
     }
     let seedOf = (seed: number): number => seed
@@ -118,14 +84,21 @@ class Generation {
       this.fail(engineBusy())
       return
     }
-    if (this.request.isStream) openStream(this.response)
+    if (this.request.isStream) this.sink.openStream()
   }
 
-  /** The client left, or everything is sent. */
+  queued(): { readonly status: string } {
+    const { head, request } = this
+    if (!request.echo) throw new Error('only the Responses API works in the background')
+    return queuedBody(head, request.echo)
+  }
+
+  /** The client left, everything is sent, or it was cancelled. */
   onClose(): void {
+    if (this.isClosed) return
     this.isClosed = true
     this.host.load--
-    if (this.host.hung.delete(this.response)) {
+    if (this.host.hung.delete(this)) {
       // vLLM's engine core dies with a KeyError in its finished-request bookkeeping.
       this.host.crash()
       return
@@ -177,9 +150,12 @@ class Generation {
       promptTokenIds: isChat ? null : promptIds,
     })
     if (request.echo) this.said += said.text
-    if (this.open > 0) this.response.write(text)
-    else this.response.end(text + writer.close(this.usage()))
-    if (this.open === 0) this.keep()
+    if (this.open > 0) {
+      this.sink.write(text)
+      return
+    }
+    this.keep()
+    this.sink.end(text + writer.close(this.usage()))
   }
 
   private sendWhole(): void {
@@ -193,21 +169,30 @@ class Generation {
     }))
     this.said = choices[0]?.text ?? ''
     this.keep()
-    const body = wholeVoice(request)(head, choices, {
-      usage: this.usage(),
-      hasDetails: this.host.options.cacheDetails,
-      returnsTokenIds: request.returnsTokenIds,
-      transfer: this.transfer(),
-    })
-    sendJson(this.response, 200, body)
+    this.sink.sendWhole(wholeVoice(request)(head, choices, this.tail()))
   }
 
-  /** Under its id, for a response that continues this one. */
+  private tail(): AnswerTail {
+    return {
+      usage: this.usage(),
+      hasDetails: this.host.options.cacheDetails,
+      returnsTokenIds: this.request.returnsTokenIds,
+      transfer: this.transfer(),
+    }
+  }
+
+  /** Under its id, to be read and to be continued from. */
   private keep(): void {
-    const { echo, conversation } = this.request
-    if (!echo?.isKept || this.request.voice !== 'responses') return
-    const messages = [...conversation, { role: 'assistant', content: this.said }]
-    this.host.responses.keep(this.head.id, { messages })
+    const { echo, conversation, voice } = this.request
+    const [choice] = this.choices
+    if (!echo?.isKept || voice !== 'responses' || !choice) return
+    const { index, finish, stopReason } = choice
+    const told = { index, finish: finish ?? 'stop', stopReason, text: this.said }
+    const said = [{ ...told, tokenIds: [], promptTokenIds: null }]
+    this.host.responses.finish(this.head.id, {
+      messages: [...conversation, { role: 'assistant', content: this.said }],
+      body: responsesBody(echo)(this.head, said, this.tail()),
+    })
   }
 
   /** The prefill leg's answer tells where its KV is. */
@@ -241,7 +226,7 @@ class Generation {
 
   private fail(failure: ErrorAnswer): void {
     const answer = inVoice(this.request.voice, failure)
-    if (this.response.headersSent) this.response.end(this.writer.error(answer.body))
-    else sendError(this.response, answer)
+    if (this.sink.isStreaming) this.sink.end(this.writer.error(answer.body))
+    else this.sink.sendError(answer)
   }
 }

@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { EngineHost } from './engine-options.ts'
-import { generate } from './generation.ts'
+import { generate } from './generate.ts'
 import { sendError, sendJson } from './http-answer.ts'
 import { renderChat } from './model/chat-template.ts'
 import { encode } from './model/encode.ts'
@@ -19,7 +19,7 @@ export async function answerOther(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { model, version } = host.options
+  const { model, version, keepsResponses } = host.options
   const { failStatus } = host.faults
   if (failStatus !== null) {
     sendError(
@@ -28,14 +28,14 @@ export async function answerOther(
     )
     return
   }
-  const read = readOtherRequest(voice, body, model, version, (id) => host.responses.find(id))
+  const read = readOtherRequest(voice, body, model, version, keepsResponses ? host.responses : null)
   if (read.ok) await generate(host, read.request, request, response)
   else sendError(response, inVoice(voice, read.answer))
 }
 
 export function countTokens(host: EngineHost, body: unknown, response: ServerResponse): void {
   const { model, version } = host.options
-  const read = readOtherRequest('messages', body, model, version, () => null)
+  const read = readOtherRequest('messages', body, model, version, null)
   if (!read.ok) {
     sendError(response, inVoice('messages', read.answer))
     return

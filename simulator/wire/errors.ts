@@ -39,6 +39,10 @@ export function unknownModel(asked: string, served: string, version: EngineVersi
   return errorAnswer(404, 'NotFoundError', `The model \`${asked}\` does not exist.${aliases}`, 'model')
 }
 
+export function unknownResponse(id: string): ErrorAnswer {
+  return errorAnswer(404, 'invalid_request_error', `Response with id '${id}' not found.`, 'response_id')
+}
+
 export function engineBusy(): ErrorAnswer {
   const message =
     'The engine is currently busy and cannot accept new requests. Please try again later or on a different instance.'

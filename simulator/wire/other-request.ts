@@ -1,25 +1,28 @@
 /** Requests of the Responses and Messages APIs, read as the chat that vLLM makes of them. */
 import { chatForm } from '../../core/chat-form.ts'
 import type { EngineVersion } from './engine-version.ts'
-import { errorAnswer, schemaError, type ErrorAnswer } from './errors.ts'
+import { badParameter, errorAnswer, schemaError, unknownResponse } from './errors.ts'
 import { isObject } from './field-reader.ts'
 import { readGenerationRequest, type ReadResult } from './generation-request.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
-/** What an engine kept of an earlier response. */
-export interface KeptResponse {
-  /** The conversation with its answer, as chat messages. */
-  readonly messages: readonly unknown[]
+const NO_STORE =
+  'This vLLM engine does not support `store=True` and therefore does not support the background mode. To enable these features, set the environment variable `VLLM_ENABLE_RESPONSES_API_STORE=1` when launching the vLLM server.'
+
+/** What the engine has kept. */
+export interface KeptResponses {
+  /** The conversation of an earlier response with its answer, as chat messages. */
+  find(id: string): { readonly messages: readonly unknown[] } | null
 }
 
-/** Reads a parsed body. `find` gives what was kept under an id. */
+/** Reads a parsed body. `store` null: the engine keeps no responses, so it makes none in the background. */
 export function readOtherRequest(
   api: 'responses' | 'messages',
   body: unknown,
   servedModel: string,
   version: EngineVersion,
-  find: (id: string) => KeptResponse | null,
+  store: KeptResponses | null,
 ): ReadResult {
   if (!isObject(body)) return readGenerationRequest('chat', body, servedModel, version)
   const form = chatForm(api, body)
@@ -28,18 +31,26 @@ export function readOtherRequest(
     const issue = { type: 'missing', path: ['body', field], message: 'Field required', input: body }
     return { ok: false, answer: schemaError([issue], `/v1/${api}`, version) }
   }
-  const { previous_response_id: previous } = body
-  const kept = typeof previous === 'string' ? find(previous) : null
+  const { previous_response_id: previous, background } = body
+  if (api === 'responses' && background === true) {
+    if (body['store'] === false) {
+      return {
+        ok: false,
+        answer: badParameter('background can only be used when `store` is true', 'background'),
+      }
+    }
+    if (store === null) {
+      return { ok: false, answer: errorAnswer(400, 'invalid_request_error', NO_STORE, 'background') }
+    }
+  }
+  const kept = typeof previous === 'string' ? (store?.find(previous) ?? null) : null
   if (typeof previous === 'string' && kept === null) return { ok: false, answer: unknownResponse(previous) }
   const messages = [...(kept?.messages ?? []), ...(form.body['messages'] as readonly unknown[])]
   const chat = { ...form.body, ...translated(body, form.body), messages }
   const read = readGenerationRequest('chat', chat, servedModel, version)
   if (!read.ok) return read
-  return { ok: true, request: { ...read.request, voice: api, conversation: messages, echo: echoOf(body) } }
-}
-
-function unknownResponse(id: string): ErrorAnswer {
-  return errorAnswer(404, 'invalid_request_error', `Response with id '${id}' not found.`, 'response_id')
+  const echo = echoOf(body, store !== null)
+  return { ok: true, request: { ...read.request, voice: api, conversation: messages, echo } }
 }
 
 /** Fields that chat completions has under other names. */
@@ -63,7 +74,7 @@ function chatChoice(choice: unknown): unknown {
   return typeof name === 'string' ? { type: 'function', function: { name } } : type
 }
 
-function echoOf(body: Json) {
+function echoOf(body: Json, hasStore: boolean) {
   const {
     instructions,
     previous_response_id: previous,
@@ -72,6 +83,7 @@ function echoOf(body: Json) {
     tools,
     metadata,
     store,
+    background,
   } = body
   return {
     instructions: typeof instructions === 'string' ? instructions : null,
@@ -80,6 +92,7 @@ function echoOf(body: Json) {
     temperature: typeof temperature === 'number' ? temperature : 1,
     tools: Array.isArray(tools) ? tools : [],
     metadata: metadata ?? null,
-    isKept: store !== false,
+    isKept: hasStore && store !== false,
+    isBackground: background === true,
   }
 }

@@ -1,11 +1,11 @@
 /**
  * `/v1/responses` as vLLM answers it: test/fixtures/vllm/v0.32.0/http-other-apis.json for the whole answer; the order of
- * events is OpenAI's.
+ * events is OpenAI's, but that vLLM says `response.completed` of one that was cut too.
  */
-import type { AnswerHead, AnswerTail } from './answer-body.ts'
+import type { AnswerChoice, AnswerHead, AnswerTail } from './answer-body.ts'
 import type { ChunkDelta } from './stream-chunk.ts'
 import type { Usage } from './usage.ts'
-import { typedEvent, type StreamVoice, type WholeVoice } from './voice.ts'
+import { typedEvent, type StreamVoice } from './voice.ts'
 
 /** What an answer repeats of its request. */
 export interface ResponseEcho {
@@ -16,14 +16,20 @@ export interface ResponseEcho {
   readonly tools: readonly unknown[]
   readonly metadata: unknown
   readonly isKept: boolean
+  readonly isBackground: boolean
 }
 
-export function responsesBody(echo: ResponseEcho): WholeVoice {
-  return (head, [choice], tail) => {
+export function responsesBody(echo: ResponseEcho) {
+  return (head: AnswerHead, [choice]: readonly AnswerChoice[], tail: AnswerTail) => {
     const isCut = choice?.finish === 'length'
     const item = itemOf(head, choice?.text ?? '', isCut ? 'incomplete' : 'completed')
     return responseObject(head, echo, { items: [item], isCut, tail })
   }
+}
+
+/** Before anything of it is made. */
+export function queuedBody(head: AnswerHead, echo: ResponseEcho): { readonly status: string } {
+  return { ...responseObject(head, echo, { items: [], isCut: false, tail: null }), status: 'queued' }
 }
 
 export class ResponsesVoice implements StreamVoice {
@@ -84,7 +90,7 @@ export class ResponsesVoice implements StreamVoice {
     return (
       done +
       this.event('response.output_item.done', { output_index: 0, item }) +
-      this.event(this.isCut ? 'response.incomplete' : 'response.completed', { response })
+      this.event('response.completed', { response })
     )
   }
 
@@ -121,7 +127,7 @@ function responseObject(
     isCut,
     tail,
   }: { readonly items: readonly object[]; readonly isCut: boolean; readonly tail: AnswerTail | null },
-): object {
+) {
   return {
     id,
     created_at: createdS,
@@ -136,7 +142,7 @@ function responseObject(
     tool_choice: tool ? 'required' : echo.tools.length > 0 ? 'auto' : 'none',
     tools: echo.tools,
     top_p: 1.0,
-    background: false,
+    background: echo.isBackground,
     max_output_tokens: echo.maxOutputTokens,
     max_tool_calls: null,
     previous_response_id: echo.previousResponseId,

@@ -29,7 +29,7 @@ test('Responses: whole, streamed alike, continued from what is kept', async () =
     if (event.type === 'response.output_text.delta') text += event.delta
   }
   expect(text).toBe(whole.output_text)
-  expect([types[0], types.at(-1)]).toEqual(['response.created', 'response.incomplete'])
+  expect([types[0], types.at(-1)]).toEqual(['response.created', 'response.completed'])
   const next = await openai.responses.create({ ...request, input: 'Go on.', previous_response_id: whole.id })
   expect(next.previous_response_id).toBe(whole.id)
   expect(next.usage!.input_tokens).toBeGreaterThan(whole.usage!.input_tokens + 8)
