@@ -15,12 +15,15 @@ import { observerOf, type RequestObserver } from './finished-request.ts'
 import { Generation } from './generate.ts'
 import { Health } from './health.ts'
 import { Inspection } from './inspection.ts'
+import { KeptResponses } from './kept-responses.ts'
 import { Learner } from './learner.ts'
 import { LedgerStore } from './ledger-store.ts'
 import { listen } from './listening.ts'
 import { AgentMetrics } from './metrics.ts'
 import { PoolView } from './pool-view.ts'
 import { Reporter } from './reporter.ts'
+import { ResponseFollowers } from './response-followers.ts'
+import { ResponseHomes } from './response-homes.ts'
 import { Roster } from './roster.ts'
 import { createAgentServer } from './server.ts'
 import { Tracing } from './tracing.ts'
@@ -69,7 +72,10 @@ export async function startAgent(
   const roster = new Roster(cluster, [clients, health, sources, accuracy, forgetting], log)
   const pool = new PoolView({ cluster, health, sources, learner, roster, accuracy })
   const metrics = new AgentMetrics(pool)
-  const generation = new Generation(cluster, clients, health, learner, log, [
+  const homes = new ResponseHomes()
+  const followers = new ResponseFollowers()
+  const kept = new KeptResponses(cluster, clients, homes, followers)
+  const generation = new Generation(cluster, clients, health, learner, homes, log, [
     observerOf(reporter),
     learner,
     accuracy,
@@ -79,7 +85,7 @@ export async function startAgent(
   ])
   const inspection = new Inspection({ cluster, learner, pool, metrics })
   const tracing = await startTracing(config)
-  const server = createAgentServer({ cluster, generation, inspection, tracing, log })
+  const server = createAgentServer({ cluster, generation, kept, followers, inspection, tracing, log })
   const url = await listen(server, config.listen)
   const admin = config.admin && createAdminServer(inspection, log)
   const adminUrl = admin && config.admin ? await listen(admin, config.admin) : null

@@ -17,8 +17,11 @@ const ANSWER_BYTES_MAX = 64 * 1024 * 1024
 const UNUSABLE_STATUS = 502
 
 export interface EngineCall {
+  /** Default: POST. */
+  readonly method?: 'GET' | 'POST'
   readonly path: string
-  readonly body: Buffer
+  /** JSON; null: none. */
+  readonly body: Buffer | null
   readonly requestId: string
   /** Which of the engine's data-parallel ranks is asked; null: it has one, or chooses itself. */
   readonly rank: number | null
@@ -76,7 +79,7 @@ export class EngineClient {
     await this.#pool.destroy()
   }
 
-  /** The whole answer, for the prefill leg. */
+  /** The whole answer, for the prefill leg and what is asked about kept responses. */
   post(call: EngineCall): Promise<JsonAnswer> {
     return new Promise((resolve) => {
       const chunks: Buffer[] = []
@@ -172,10 +175,11 @@ export class EngineClient {
     this.#pool.dispatch(
       {
         path: call.path,
-        method: 'POST',
+        method: call.method ?? 'POST',
         headers: {
-          'content-type': 'application/json',
-          'content-length': String(call.body.length),
+          ...(call.body === null
+            ? {}
+            : { 'content-type': 'application/json', 'content-length': String(call.body.length) }),
           'x-request-id': call.requestId,
           ...(call.rank === null ? {} : { 'x-data-parallel-rank': String(call.rank) }),
           ...(call.traceparent === null ? {} : { traceparent: call.traceparent }),

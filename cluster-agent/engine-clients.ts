@@ -7,8 +7,13 @@ import type { Endpoint } from './routing/endpoint.ts'
 export class EngineClients implements RosterPart {
   readonly #byNumber = new Map<number, EngineClient>()
 
+  /** null: it has left, and its last request has ended. */
+  find(endpoint: number): EngineClient | null {
+    return this.#byNumber.get(endpoint) ?? null
+  }
+
   of(endpoint: number): EngineClient {
-    const client = this.#byNumber.get(endpoint)
+    const client = this.find(endpoint)
     if (!client) throw new Error(`no endpoint ${endpoint}`)
     return client
   }

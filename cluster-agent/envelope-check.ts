@@ -1,5 +1,6 @@
 /** Whether a request was sent by the edge, for this cluster, just now and for the first time. */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import type { z } from 'zod'
 import {
   ENVELOPE_AGE_MS_MAX,
   ENVELOPE_CONTEXT,
@@ -9,6 +10,7 @@ import {
   type Envelope,
 } from '../protocol/envelope.ts'
 import { RouteError } from '../protocol/errors.ts'
+import { keptEnvelopeSchema, type KeptEnvelope } from '../protocol/kept-response.ts'
 
 /** Nonces of envelopes that are still good; beyond it new requests are refused rather than old nonces forgotten. */
 const NONCES_MAX = 1_000_000
@@ -18,6 +20,13 @@ export interface SignedRequest {
   readonly method: string
   readonly path: string
   readonly body: Uint8Array
+}
+
+/** What is looked at in every envelope. */
+interface Addressed {
+  readonly cluster: string
+  readonly issuedMs: number
+  readonly nonce: string
 }
 
 export class EnvelopeCheck {
@@ -33,7 +42,20 @@ export class EnvelopeCheck {
   }
 
   /** Throws `forbidden` for anything but a good envelope; the message does not say how far a forgery got. */
-  verify({ header, method, path, body }: SignedRequest, nowMs: number): Envelope {
+  verify(request: SignedRequest, nowMs: number): Envelope {
+    return this.#verify(request, envelopeSchema, nowMs)
+  }
+
+  /** The same for a request about a response that is kept. */
+  verifyKept(request: SignedRequest, nowMs: number): KeptEnvelope {
+    return this.#verify(request, keptEnvelopeSchema, nowMs)
+  }
+
+  #verify<E extends Addressed>(
+    { header, method, path, body }: SignedRequest,
+    schema: z.ZodType<E>,
+    nowMs: number,
+  ): E {
     const [payload, signature, keyId, ...rest] = header?.split('.', 5) ?? []
     if (!payload || !signature || rest.length > 0)
       throw refusal('The request carries no envelope of the edge.')
@@ -46,7 +68,7 @@ export class EnvelopeCheck {
       return given.length === expected.length && timingSafeEqual(given, expected)
     })
     if (!isSigned) throw refusal('The envelope is not valid.')
-    const envelope = parsePayload(payload)
+    const envelope = parsePayload(payload, schema)
     if (envelope.cluster !== this.#cluster) throw refusal('The envelope is for another cluster.')
     if (Math.abs(nowMs - envelope.issuedMs) > ENVELOPE_AGE_MS_MAX) throw refusal('The envelope is too old.')
     this.#takeNonce(envelope.nonce, nowMs)
@@ -70,14 +92,14 @@ function keyIdOf(secret: string): string {
   return createHmac('sha256', secret).update(ENVELOPE_KEY_CONTEXT).digest('hex').slice(0, KEY_ID_CHARS)
 }
 
-function parsePayload(payload: string): Envelope {
+function parsePayload<E>(payload: string, schema: z.ZodType<E>): E {
   let json: unknown
   try {
     json = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8'))
   } catch {
     throw refusal('The envelope is not valid.')
   }
-  const parsed = envelopeSchema.safeParse(json)
+  const parsed = schema.safeParse(json)
   if (!parsed.success) throw refusal('The envelope is of another version.')
   return parsed.data
 }

@@ -21,7 +21,7 @@ import { LegRunner, type LegsOutcome } from './legs.ts'
 import { peerWithMore } from './peer-tier.ts'
 import { RequestRecord } from './request-record.ts'
 import type { RequestSize } from './routing/candidate.ts'
-import { ResponseHomes } from './response-homes.ts'
+import type { ResponseHomes } from './response-homes.ts'
 import { predictedMs, selectPair, type Pair } from './routing/select.ts'
 import { Tries } from './tries.ts'
 import { WaitingRoom, type Entrant } from './waiting-room.ts'
@@ -43,17 +43,19 @@ export class Generation {
   readonly #observers: readonly RequestObserver[]
   readonly #room: WaitingRoom
   readonly #legs: LegRunner
-  readonly #homes = new ResponseHomes()
+  readonly #homes: ResponseHomes
 
   constructor(
     cluster: Cluster,
     clients: EngineClients,
     health: Health,
     learner: Learner,
+    homes: ResponseHomes,
     log: Logger,
     observers: readonly RequestObserver[] = [],
   ) {
     this.#cluster = cluster
+    this.#homes = homes
     this.#health = health
     this.#learner = learner
     this.#observers = observers
@@ -93,6 +95,7 @@ export class Generation {
       const chosen = this.#choose(request, tries)
       if (!chosen) break
       record.noteChoice(chosen.pair)
+      this.#homes.note(request, chosen.pair)
       if (choice === 1) this.#learner.offer(request)
       const outcome = await this.#run(request, chosen, res, record)
       if (outcome.kind !== 'failed') return this.#ended(outcome, request, chosen.pair, tries, res)
@@ -171,7 +174,6 @@ export class Generation {
     res: ServerResponse,
   ): LegsOutcome {
     if (outcome.kind === 'answered') {
-      if (outcome.status < 300) this.#homes.note(request, pair)
       // Endpoints that failed on what another one answered: the fault was theirs.
       for (const endpoint of tries.faulty) this.#health.noteFailure(endpoint, 'faults')
       if (outcome.copy && outcome.status < 300) this.#learner.offerAnswer(request, outcome.copy)

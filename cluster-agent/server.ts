@@ -9,8 +9,7 @@ import { APIS, dialectOf, type PromptApi, type RoutedApi } from '../protocol/api
 import { errorBody } from '../protocol/dialect.ts'
 import { ENVELOPE_HEADER, type Envelope } from '../protocol/envelope.ts'
 import { RouteError } from '../protocol/errors.ts'
-import { requestIdSchema } from '../protocol/ids.ts'
-import { REQUEST_ID_HEADER } from '../protocol/receipt.ts'
+import { parseKeptPath } from '../protocol/kept-response.ts'
 import type { Cluster, Prompt } from './cluster.ts'
 import { EnvelopeCheck } from './envelope-check.ts'
 import type { Caller } from './generate-request.ts'
@@ -18,7 +17,11 @@ import type { Generation } from './generate.ts'
 import { cleanBody, withFields } from './handoff/engine-body.ts'
 import type { JsonObject } from './handoff/json.ts'
 import type { Inspection } from './inspection.ts'
+import { answerKept } from './kept-entrance.ts'
+import { endStream, type KeptResponses } from './kept-responses.ts'
 import { parseObject, readBody } from './request-body.ts'
+import { requestIdOf } from './request-id.ts'
+import type { ResponseFollowers } from './response-followers.ts'
 import { Scopes } from './scope.ts'
 import type { Tracing } from './tracing.ts'
 
@@ -39,12 +42,15 @@ const OPERATIONS: Readonly<Record<PromptApi, string>> = {
 export interface ServerParts {
   readonly cluster: Cluster
   readonly generation: Generation
+  readonly kept: KeptResponses
+  readonly followers: ResponseFollowers
   readonly inspection: Inspection
   readonly tracing: Tracing
   readonly log: Logger
 }
 
-export function createAgentServer({ cluster, generation, inspection, tracing, log }: ServerParts): Server {
+export function createAgentServer(parts: ServerParts): Server {
+  const { cluster, generation, kept, followers, inspection, tracing, log } = parts
   const { config } = cluster
   const check = new EnvelopeCheck(config.cluster, config.secrets.envelopes)
   const scopes = new Scopes(config.secrets.prefix)
@@ -54,6 +60,9 @@ export function createAgentServer({ cluster, generation, inspection, tracing, lo
     const startMs = performance.now()
     const path = (req.url ?? '/').split('?', 1)[0] ?? '/'
     const route = APIS.get(path)
+    const keptPath = route ? null : parseKeptPath(path)
+    if (keptPath)
+      return answerKept({ kept, check, isOpen: config.standalone !== undefined }, keptPath, req, res)
     if (!route) return answerLocally(req, res, path)
     if (req.method !== 'POST') throw new RouteError('method_not_allowed', `${path} takes POST.`)
     const bytes = await readBody(req, config.bodyBytesMax)
@@ -75,7 +84,15 @@ export function createAgentServer({ cluster, generation, inspection, tracing, lo
       : fromBody(route, body.json, keys.prefixKey)
     const stream = generates && body.json['stream'] === true
     const { traceparent } = req.headers
-    await generation.serve(
+    const { request_id: responseId, background } = body.json
+    const isFollowed = api === 'responses' && stream && background === true && typeof responseId === 'string'
+    const unfollow = isFollowed
+      ? followers.add(responseId, () => {
+          client.abort()
+          endStream(res)
+        })
+      : null
+    const serving = generation.serve(
       {
         api,
         dialect,
@@ -96,6 +113,7 @@ export function createAgentServer({ cluster, generation, inspection, tracing, lo
       },
       res,
     )
+    await serving.finally(() => unfollow?.())
   }
 
   function fromEnvelope(
@@ -169,11 +187,11 @@ function ownFields(envelope: Envelope | null): JsonObject {
   return { model, ...(responseId === null ? {} : { request_id: responseId }) }
 }
 
-/** Whether one sequence comes of the request. */
-function isSingle({ n, best_of, prompt, use_beam_search }: JsonObject): boolean {
+/** Whether one sequence comes of the request, soon: what runs in the background may begin after its KV's lease. */
+function isSingle({ n, best_of, prompt, use_beam_search, background }: JsonObject): boolean {
   const isOne = (value: unknown) => value === undefined || value === null || value === 1
   const prompts = Array.isArray(prompt) && typeof prompt[0] !== 'number' ? prompt.length : 1
-  return isOne(n) && isOne(best_of) && use_beam_search !== true && prompts === 1
+  return isOne(n) && isOne(best_of) && use_beam_search !== true && prompts === 1 && background !== true
 }
 
 /** The one place where faults become answers. */
@@ -195,10 +213,4 @@ function refuse(req: IncomingMessage, res: ServerResponse, error: unknown, log: 
 
 function sendJson(res: ServerResponse, status: number, body: unknown): void {
   res.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
-}
-
-function requestIdOf(req: IncomingMessage): string {
-  const given = req.headers[REQUEST_ID_HEADER]
-  const parsed = given === undefined ? null : requestIdSchema.safeParse(given)
-  return parsed?.success ? parsed.data : crypto.randomUUID()
 }

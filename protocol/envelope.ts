@@ -6,6 +6,7 @@
  */
 import { z } from 'zod'
 import { modelNameSchema, nameSchema, requestIdSchema } from './ids.ts'
+import { RESPONSE_ID } from './kept-response.ts'
 
 export const ENVELOPE_HEADER = 'x-isotherm-envelope'
 export const ENVELOPE_CONTEXT = 'isotherm-envelope-v1'
@@ -58,11 +59,7 @@ export const envelopeSchema = z.strictObject({
   /** Higher goes first where requests wait; 0 is everybody's. */
   priority: z.int().min(-100).max(100).default(0),
   /** The id that an answer of the Responses API gets; null: the engine's own, and not kept. */
-  responseId: z
-    .string()
-    .regex(/^resp_[A-Za-z0-9._-]{1,160}$/)
-    .nullable()
-    .default(null),
+  responseId: z.string().regex(RESPONSE_ID).nullable().default(null),
   /** What the tenant's policy asks for, in milliseconds; null: nothing. */
   sloTtftMs: z.int().positive().nullable().default(null),
   sloItlMs: z.int().positive().nullable().default(null),

@@ -20,6 +20,7 @@ export const PLAN_REASONS = [
   'no-directory',
   'failover',
   'hedge',
+  'kept',
   'override-nearest',
   'override-sticky',
   'override-random',

@@ -16,7 +16,8 @@ export function prefillFields(
   params: JsonObject,
   returnsTokenIds: boolean,
 ): JsonObject {
-  const fields: Record<string, unknown> = { stream: false }
+  // The answer of one token is nobody's: kept, it would stand under the id of the real one.
+  const fields: Record<string, unknown> = { stream: false, ...(api === 'responses' ? { store: false } : {}) }
   for (const name of LIMIT_FIELDS[api] ?? LIMIT_FIELDS_USUAL)
     if (name === 'max_tokens' || name in request || name === 'max_output_tokens') fields[name] = 1
   if ('min_tokens' in request) fields['min_tokens'] = 0
