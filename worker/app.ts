@@ -12,6 +12,7 @@ import { arrivalOf, routeContext, type Arrival } from './caller.ts'
 import { readEdge, type EdgeBindings } from './env.ts'
 import { failureResponse, toRouteError } from './failure.ts'
 import { ingressSettings, inspectDirectory } from './directory-inspection.ts'
+import { keptResponse, refuseDeletion } from './kept-responses.ts'
 import { anthropicList, anthropicModel, listModels } from './model-list.ts'
 import { edgeRegionOf, explainRequest, type RouteContext } from './route.ts'
 import { metricsResponse } from './metrics.ts'
@@ -56,6 +57,16 @@ app.get('/v1/receipts/:id', async (c) => {
   return receiptResponse(context, c.req.param('id'), edgeRegionOf(context.edge, c.req.raw))
 })
 
+app.get('/v1/responses/:id', async (c) =>
+  keptResponse(await contextOf(c), c.req.raw, c.req.param('id'), 'retrieve'),
+)
+
+app.post('/v1/responses/:id/cancel', async (c) =>
+  keptResponse(await contextOf(c), c.req.raw, c.req.param('id'), 'cancel'),
+)
+
+app.delete('/v1/responses/:id', async (c) => refuseDeletion(await contextOf(c), c.req.param('id')))
+
 app.get('/healthz', (c) => {
   readEdge(c.env)
   return answer(c, { status: 'ok' })
@@ -97,12 +108,14 @@ const METHODS: Readonly<Record<string, string>> = {
   '/v1/route/explain': 'POST',
   '/v1/models': 'GET',
   '/v1/usage': 'GET',
+  '/v1/responses/:id': 'GET',
+  '/v1/responses/:id/cancel': 'POST',
   '/healthz': 'GET',
 }
 for (const [path, method] of Object.entries(METHODS)) {
   app.all(path, (c) => {
     c.get('arrival').headers['allow'] = method
-    throw new RouteError('method_not_allowed', `${path} takes ${method}.`)
+    throw new RouteError('method_not_allowed', `${path.replace(':id', '{id}')} takes ${method}.`)
   })
 }
 

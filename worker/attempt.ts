@@ -101,7 +101,7 @@ export async function tryCluster(
 }
 
 /** The answer once its first bytes are there; null when it breaks off or ends before. Never rejects. */
-async function arrive(
+export async function arrive(
   fetching: Promise<Response>,
   onHeaders: (response: Response) => void,
 ): Promise<Answer | null> {
@@ -171,7 +171,7 @@ function isFailure(status: number): boolean {
   return status === 429 || status >= 500 || (status >= 300 && status < 400) || STATUSES_OF_AGENT.has(status)
 }
 
-function judge(answer: Answer): AttemptOutcome {
+export function judge(answer: Answer): AttemptOutcome {
   const { status, headers } = answer.response
   if (!isFailure(status)) return { kind: 'answer', ...answer }
   if (status === 429) {

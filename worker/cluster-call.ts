@@ -1,5 +1,5 @@
 /**
- * One HTTP call to a cluster. Where it goes is configuration alone: no byte of a request has a part in the address, and a
+ * One HTTP call to a cluster. Where it goes is configuration alone: no byte of a request has a part in the host, and a
  * redirect is not followed. A cluster with a `binding` is called through it: an mTLS certificate, a VPC service, another
  * Worker.
  */
@@ -17,7 +17,7 @@ export interface ClusterRequest {
   readonly signal: AbortSignal
 }
 
-/** `path` is one of our own table. */
+/** `path` is one of our own table, or leads to a response whose id we have signed. */
 export function callCluster(
   edge: Edge,
   config: ClusterConfig,
@@ -38,11 +38,13 @@ export function callCluster(
  */
 export async function isReachable(
   edge: Edge,
-  config: ClusterConfig,
+  cluster: string,
   edgeRegion: string,
   ageMs: number,
 ): Promise<boolean> {
-  if (edge.lastHeard.isWithin(config.cluster, ageMs, Date.now())) return true
+  if (edge.lastHeard.isWithin(cluster, ageMs, Date.now())) return true
+  const config = edge.clusters.get(cluster)
+  if (!config) return false
   const signal = AbortSignal.timeout(Math.min(ageMs, PROBE_MS_MAX))
   try {
     const request = { method: 'GET', headers: {}, body: null, signal } as const
@@ -51,6 +53,6 @@ export async function isReachable(
   } catch {
     return false
   }
-  edge.lastHeard.hear(config.cluster, Date.now())
+  edge.lastHeard.hear(cluster, Date.now())
   return true
 }

@@ -23,7 +23,6 @@ const HEDGE_SHARE_MIN = 0.5
 
 export interface Delivery extends Answer {
   readonly receipt: Receipt
-  readonly entry: PricedCandidate
   /** Ends the call that is answering. */
   readonly cancel: () => void
 }
@@ -80,9 +79,9 @@ export async function dispatch(edge: Edge, shipment: Shipment, clientLoss: Clien
     running.delete(run)
     if (outcome.kind === 'answer') {
       for (const { call } of running) call.abort()
-      const { entry, receipt, call } = run
+      const { receipt, call } = run
       clientLoss.onLoss(() => call.abort())
-      return { ...outcome, entry, receipt, cancel: () => call.abort() }
+      return { ...outcome, receipt, cancel: () => call.abort() }
     }
     if (clientLoss.reason !== null) throw clientLoss.reason
     failures.push(outcome)

@@ -6,6 +6,7 @@ import { Buffer } from 'node:buffer'
 import { createHmac } from 'node:crypto'
 import type { Markers } from '../core/prefix-markers.ts'
 import { ENVELOPE_CONTEXT, ENVELOPE_KEY_CONTEXT, KEY_ID_CHARS, type Envelope } from '../protocol/envelope.ts'
+import type { KeptEnvelope } from '../protocol/kept-response.ts'
 
 const NONCE_BYTES = 16
 const HMAC = { name: 'HMAC', hash: 'SHA-256' }
@@ -39,10 +40,15 @@ export class EnvelopeSeal {
       .slice(0, KEY_ID_CHARS)
   }
 
-  /** The header's value for a POST to `path` whose body has the digest. */
-  async seal(path: string, bodySha256: string, envelope: Envelope): Promise<string> {
+  /** The header's value for a request to `path` whose body has the digest. */
+  async seal(
+    path: string,
+    bodySha256: string,
+    envelope: Envelope | KeptEnvelope,
+    method: 'GET' | 'POST' = 'POST',
+  ): Promise<string> {
     const encoded = Buffer.from(JSON.stringify(envelope)).toString('base64url')
-    const signed = `${ENVELOPE_CONTEXT}\nPOST\n${path}\n${bodySha256}\n${encoded}\n`
+    const signed = `${ENVELOPE_CONTEXT}\n${method}\n${path}\n${bodySha256}\n${encoded}\n`
     this.#key ??= await crypto.subtle.importKey('raw', encoder.encode(this.#secret), HMAC, false, ['sign'])
     const mac = await crypto.subtle.sign('HMAC', this.#key, encoder.encode(signed))
     return `${encoded}.${Buffer.from(mac).toString('base64url')}.${this.#keyId}`

@@ -80,8 +80,7 @@ export async function routeRequest(context: RouteContext, path: string, request:
     waitUntil: (work) => context.waitUntil(work.finally(() => account.end())),
     wholeGraceMs: edge.config.wholeGraceMs,
     idleProbeMs: edge.config.idleProbeMs,
-    isReachable: ({ entry }) =>
-      isReachable(edge, entry.candidate.config, edgeRegion, edge.config.idleProbeMs),
+    isReachable: ({ receipt }) => isReachable(edge, receipt.cluster, edgeRegion, edge.config.idleProbeMs),
   }
   const delivering = dispatch(edge, shipment, clientLoss)
   account.follow(delivering)

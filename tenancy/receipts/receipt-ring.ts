@@ -84,9 +84,9 @@ export class ReceiptRing {
   }
 }
 
-/** A request that reached no cluster has no outcome. */
+/** A request that reached no cluster has no outcome, nor has one about a response that is kept. */
 function isExpected(edge: EdgeNote | null): boolean {
-  return edge === null || edge.attempts.length > 0
+  return edge === null || (edge.attempts.length > 0 && edge.reason !== 'kept')
 }
 
 function recordOf({ seq, edge, outcomes }: Entry): ReceiptRecord {

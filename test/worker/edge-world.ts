@@ -18,6 +18,8 @@ export type ClusterName = (typeof CLUSTERS)[number]
 /** A request as a cluster saw it. */
 export interface Arrival {
   readonly cluster: ClusterName
+  readonly method: string
+  /** With its query, if there is one. */
   readonly path: string
   readonly headers: Headers
   readonly body: Uint8Array
@@ -147,10 +149,11 @@ export function newWorld(options: WorldOptions = {}): World {
     ISOTHERM_CONFIG: JSON.stringify(edgeConfig(options)),
   }
   vi.stubGlobal('fetch', async (url: string, init: RequestInit & { headers: Record<string, string> }) => {
-    const { hostname, pathname } = new URL(url)
+    const { hostname, pathname, search } = new URL(url)
     const arrival: Arrival = {
       cluster: hostname.split('.')[0] as ClusterName,
-      path: pathname,
+      method: init.method ?? 'GET',
+      path: `${pathname}${search}`,
       headers: new Headers(init.headers),
       body: init.body as Uint8Array,
       signal: init.signal!,

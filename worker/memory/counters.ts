@@ -14,6 +14,8 @@ export const COUNTERS = [
   'streamsBroken',
   'streamsStalled',
   'clientsLost',
+  'responsesRetrieved',
+  'responsesCancelled',
 ] as const
 export type Counter = (typeof COUNTERS)[number]
 

@@ -40,14 +40,12 @@ export const RULES: readonly PlanRule[] = [
   {
     reason: 'policy-region',
     kind: 'hard',
-    rejects: ({ config }, { policy }) => !policy.regions.includes(config.region),
+    rejects: ({ config }, { policy }) => !allowsRegion(policy, config.region),
   },
   {
-    // A region that does not say whose law holds there is in none of them.
     reason: 'residency',
     kind: 'hard',
-    rejects: ({ jurisdiction }, { policy }) =>
-      policy.residency !== null && (jurisdiction === null || !policy.residency.includes(jurisdiction)),
+    rejects: ({ jurisdiction }, { policy }) => !allowsJurisdiction(policy, jurisdiction),
   },
   {
     reason: 'response-elsewhere',
@@ -83,6 +81,15 @@ export const RULES: readonly PlanRule[] = [
   },
   { reason: 'breaker-open', kind: 'health', rejects: ({ isBreakerOpen }) => isBreakerOpen },
 ]
+
+export function allowsRegion({ regions }: Policy, region: string): boolean {
+  return regions.includes(region)
+}
+
+/** A region that does not say whose law holds there (null) is in no residency. */
+export function allowsJurisdiction({ residency }: Policy, jurisdiction: string | null): boolean {
+  return residency === null || (jurisdiction !== null && residency.includes(jurisdiction))
+}
 
 /** The rules of one kind, for `choose`. */
 export function rulesOf(kind: PlanRule['kind'], context: RuleContext): Rule<Candidate>[] {
