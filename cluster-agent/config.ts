@@ -120,6 +120,12 @@ export const fileSchema = z.strictObject({
     .string()
     .optional()
     .describe('Folder in which what was learnt survives a restart; default: nowhere'),
+  unsaltedMessages: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Also send /v1/messages to engines that share their cache between tenants there: vLLM before 0.27',
+    ),
   silenceMsMax: z
     .int()
     .positive()

@@ -20,6 +20,7 @@ import type { Learner } from './learner.ts'
 import { LegRunner, type LegsOutcome } from './legs.ts'
 import { peerWithMore } from './peer-tier.ts'
 import { RequestRecord } from './request-record.ts'
+import { takingSalt } from './routing/cache-salt.ts'
 import type { RequestSize } from './routing/candidate.ts'
 import type { ResponseHomes } from './response-homes.ts'
 import { predictedMs, selectPair, type Pair } from './routing/select.ts'
@@ -110,11 +111,14 @@ export class Generation {
 
   /** The cheapest pair that was not tried, or null. */
   #choose(request: GenerateRequest, tries: Tries): Choice | null {
-    const { prompt } = request
-    const nowMs = performance.now()
-    const { size, candidates } = this.#cluster.price(prompt, nowMs, tries.endpoints)
+    const { prompt, api } = request
+    const { config } = this.#cluster
+    const { size, candidates } = this.#cluster.price(prompt, performance.now(), tries.endpoints)
     const asked = tries.isSplittable ? size : { ...size, isSplittable: false }
-    const choice = selectPair(this.#homes.filter(request, candidates), asked)
+    const apart = config.unsaltedMessages ? candidates : takingSalt(api, candidates)
+    if (candidates.length > 0 && apart.length === 0)
+      throw new RouteError('no_endpoint', 'The engines of this cluster keep no caches apart by this API.')
+    const choice = selectPair(this.#homes.filter(request, apart), asked)
     this.#cluster.decisions.note(request, size, choice, Date.now())
     const [best] = choice.ranked
     if (!best) return null

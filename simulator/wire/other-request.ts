@@ -1,6 +1,6 @@
 /** Requests of the Responses and Messages APIs, read as the chat that vLLM makes of them. */
 import { chatForm } from '../../core/chat-form.ts'
-import type { EngineVersion } from './engine-version.ts'
+import { isCurrent, type EngineVersion } from './engine-version.ts'
 import { badParameter, errorAnswer, schemaError, unknownResponse } from './errors.ts'
 import { isObject } from './field-reader.ts'
 import { readGenerationRequest, type ReadResult } from './generation-request.ts'
@@ -46,7 +46,9 @@ export function readOtherRequest(
   const kept = typeof previous === 'string' ? (store?.find(previous) ?? null) : null
   if (typeof previous === 'string' && kept === null) return { ok: false, answer: unknownResponse(previous) }
   const messages = [...(kept?.messages ?? []), ...(form.body['messages'] as readonly unknown[])]
-  const chat = { ...form.body, ...translated(body, form.body), messages }
+  // `/v1/messages` of vLLM before 0.27 has no such field.
+  const unsalted = api === 'messages' && !isCurrent(version) ? { cache_salt: null } : {}
+  const chat = { ...form.body, ...translated(body, form.body), ...unsalted, messages }
   const read = readGenerationRequest('chat', chat, servedModel, version)
   if (!read.ok) return read
   const echo = echoOf(body, store !== null)
