@@ -8,6 +8,7 @@ import { errorBody, errorEvent } from '../protocol/dialect.ts'
 import { RouteError } from '../protocol/errors.ts'
 import { AGENT_ROUTE_HEADER } from '../protocol/receipt.ts'
 import { Attempt } from './attempt.ts'
+import { backgroundId, BackgroundWatch } from './background-watch.ts'
 import { Bootstraps } from './bootstraps.ts'
 import type { Cluster } from './cluster.ts'
 import type { EngineClients } from './engine-clients.ts'
@@ -18,6 +19,7 @@ import { kvSourceParams, parseKvSource, type KvSource } from './handoff/kv-sourc
 import type { Health } from './health.ts'
 import type { Learner } from './learner.ts'
 import { LegRunner, type LegsOutcome } from './legs.ts'
+import { Patience } from './patience.ts'
 import { peerWithMore } from './peer-tier.ts'
 import { RequestRecord } from './request-record.ts'
 import { takingSalt } from './routing/cache-salt.ts'
@@ -45,6 +47,7 @@ export class Generation {
   readonly #room: WaitingRoom
   readonly #legs: LegRunner
   readonly #homes: ResponseHomes
+  readonly #background: BackgroundWatch
 
   constructor(
     cluster: Cluster,
@@ -61,6 +64,7 @@ export class Generation {
     this.#learner = learner
     this.#observers = observers
     this.#room = new WaitingRoom(cluster)
+    this.#background = new BackgroundWatch(clients)
     this.#legs = new LegRunner(clients, new Bootstraps(), log)
   }
 
@@ -159,7 +163,9 @@ export class Generation {
         keepsCopy: this.#learner.learnsAnswer(request),
         headers: () => ({ [AGENT_ROUTE_HEADER]: routeHeader(pair, size.promptTokens, request) }),
       })
-      if (outcome.kind === 'answered' && outcome.status < 300)
+      const id = backgroundId(request)
+      if (id !== null) await this.#finishLater(id, pair, request, attempt, record, outcome)
+      else if (outcome.kind === 'answered' && outcome.status < 300)
         this.#cluster.noteServed(
           attempt.served(size, request.stream, record.usage),
           request.prompt.model.model,
@@ -168,6 +174,20 @@ export class Generation {
     } finally {
       attempt.release()
     }
+  }
+
+  /** Until what was begun is done, whoever still waits for it. What it took of each law cannot be told. */
+  async #finishLater(
+    id: string,
+    { decode: { endpoint } }: Pair,
+    { requestId }: GenerateRequest,
+    attempt: Attempt,
+    record: RequestRecord,
+    outcome: LegsOutcome,
+  ): Promise<void> {
+    if (outcome.kind === 'failed' || (outcome.kind === 'answered' && outcome.status >= 300)) return
+    const usage = await this.#background.untilDone(endpoint.number, id, requestId, () => attempt.renew())
+    if (usage) record.noteUsage(usage)
   }
 
   #ended(
@@ -192,27 +212,6 @@ export class Generation {
   #tell(record: RequestRecord, end: Parameters<RequestRecord['finish']>[0], status: number): void {
     const finished = record.finish(end, status)
     for (const observer of this.#observers) observer.noteFinished(finished)
-  }
-}
-
-/** Ends a request when its caller leaves, or stops waiting before the first byte. */
-class Patience {
-  readonly #timer: NodeJS.Timeout | null
-  isOver = false
-
-  constructor({ abort, caller, startMs }: GenerateRequest, res: ServerResponse) {
-    const { patienceMs } = caller
-    const end = () => {
-      if (res.headersSent || res.destroyed) return
-      this.isOver = true
-      abort()
-    }
-    const leftMs = (patienceMs ?? 0) - (performance.now() - startMs)
-    this.#timer = patienceMs === null ? null : setTimeout(end, Math.max(leftMs, 0))
-  }
-
-  end(): void {
-    if (this.#timer) clearTimeout(this.#timer)
   }
 }
 

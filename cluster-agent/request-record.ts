@@ -39,6 +39,11 @@ export class RequestRecord {
     this.#ttftMs ??= performance.now() - this.#request.startMs
   }
 
+  /** What the engine told of it elsewhere. */
+  noteUsage(usage: Usage): void {
+    this.#usage = usage
+  }
+
   /** Asked for when the answer is whole: it is looked for once. */
   get usage(): Usage | null {
     return (this.#usage ??= this.#reader?.usage ?? null)

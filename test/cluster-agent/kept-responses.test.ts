@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { afterEach, expect, test } from 'vitest'
+import type { FinishedRequest } from '../../cluster-agent/finished-request.ts'
 import { startTestCluster, type TestCluster, type TestClusterOptions } from '../support/cluster.ts'
 import { askSealed, begin, cancel, KEPT, retrieve } from '../support/sealed.ts'
 import { until } from '../support/wait.ts'
@@ -62,6 +63,28 @@ test('in the background it is polled until it is whole, and a cancellation reach
   expect(await answerOf(cancel(cluster, stopped))).toMatchObject([200, { id: stopped, status: 'cancelled' }])
   await until('the engines to be idle', isIdle)
   expect(await answerOf(cancel(cluster, id))).toMatchObject([400, { error: { param: 'response_id' } }])
+})
+
+test('work in the background is load while it runs, and costs what it took, whoever waits for it', async () => {
+  const finished: FinishedRequest[] = []
+  await start({ observers: [{ noteFinished: (request) => void finished.push(request) }] })
+  const { bookings } = cluster.agent.cluster
+  const [whole, streamed, stopped] = [newId(), newId(), newId()]
+  await begin(cluster, stopped, { ...endless, background: true })
+  await begin(cluster, whole, { background: true })
+  const reading = await begin(cluster, streamed, { background: true, stream: true })
+  await reading.body?.cancel()
+  const ended = (count: number) => until('the outcomes', () => finished.length === count)
+  await ended(2)
+  for (const { promptTokens, outputTokens } of finished) {
+    expect(promptTokens).toBeGreaterThan(4)
+    expect(outputTokens).toBe(4)
+  }
+  expect(bookings.count).toBe(1)
+  await cancel(cluster, stopped)
+  await ended(3)
+  expect(finished[2]).toMatchObject({ end: 'complete', outputTokens: null })
+  expect(bookings.count).toBe(0)
 })
 
 test('events are read again from where the client left off; a cancellation ends who reads them', async () => {

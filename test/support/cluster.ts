@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { startAgent, type RunningAgent } from '../../cluster-agent/agent.ts'
 import { parseAgentConfig } from '../../cluster-agent/config.ts'
+import type { RequestObserver } from '../../cluster-agent/finished-request.ts'
 import { agentConfig, LOCAL_MODEL, LOCAL_REGIONS } from '../../cli/local/topology.ts'
 import type { EngineOptionsInput } from '../../simulator/engine-options.ts'
 import { startEngine, type RunningEngine } from '../../simulator/engine-server.ts'
@@ -22,6 +23,7 @@ export interface TestClusterOptions {
   readonly engines?: readonly EngineName[]
   readonly engine?: Partial<EngineOptionsInput>
   readonly agent?: Record<string, unknown>
+  readonly observers?: readonly RequestObserver[]
   /** Requests need envelopes of the edge; default: they need none. */
   readonly needsEnvelope?: boolean
   /** Prompts are tokenised by an engine instead of by files. */
@@ -70,6 +72,8 @@ export async function startTestCluster(options: TestClusterOptions = {}): Promis
       },
       { ...TEST_SECRETS, ...(options.withoutAdminToken ? { ISOTHERM_ADMIN_TOKEN: undefined } : {}) },
     ),
+    undefined,
+    options.observers,
   )
   return {
     agent,
