@@ -9,6 +9,7 @@ import {
   eventsQuery,
   KEPT_METHODS,
   keptPath,
+  RESPONSE_ID,
   type EventsAsked,
   type KeptPath,
 } from '../protocol/kept-response.ts'
@@ -24,7 +25,8 @@ import type { ResponseHome, ResponseHomes } from './response-homes.ts'
 /** Engines that are asked at the same time whether they keep a response. */
 const ENGINES_ASKED_MAX = 16
 
-export interface KeptRequest extends KeptPath, EventsAsked {
+/** Who asks, and for how long. */
+export interface Asker {
   readonly requestId: string
   /** How long the caller goes on waiting for the first byte. */
   readonly patienceMs: number
@@ -33,6 +35,8 @@ export interface KeptRequest extends KeptPath, EventsAsked {
   /** Aborts when the client leaves. */
   readonly signal: AbortSignal
 }
+
+export interface KeptRequest extends KeptPath, EventsAsked, Asker {}
 
 export class KeptResponses {
   readonly #cluster: Cluster
@@ -52,7 +56,7 @@ export class KeptResponses {
    * may have it does not answer, `invalid_request` for events that are not kept.
    */
   async answer(request: KeptRequest, res: ServerResponse): Promise<void> {
-    const home = this.#homes.of(request.id) ?? (await this.#find(request))
+    const home = this.#homes.of(request.id) ?? (await this.#find(request.id, request))
     if (request.signal.aborted) return
     if (!home) throw notFound()
     if (request.stream) return this.#follow(request, home, res)
@@ -62,6 +66,11 @@ export class KeptResponses {
     res
       .writeHead(answer.status, { 'content-type': 'application/json', ...this.#headers(request, home) })
       .end(answer.body)
+  }
+
+  /** Learns where a response is kept that a request continues, if any engine says so. Never rejects. */
+  async locate(id: string, asker: Asker): Promise<void> {
+    if (RESPONSE_ID.test(id) && !this.#homes.of(id)) await this.#find(id, asker).catch(() => null)
   }
 
   /** Throws for an answer that is none. */
@@ -79,24 +88,24 @@ export class KeptResponses {
   }
 
   /** An engine that has the response; null when they all say that they have not. */
-  async #find(request: KeptRequest): Promise<ResponseHome | null> {
-    const path = { id: request.id, action: 'retrieve' } as const
+  async #find(id: string, asker: Asker): Promise<ResponseHome | null> {
+    const path = { id, action: 'retrieve' } as const
     const untold = this.#cluster.endpoints
       .filter(({ role }) => role !== 'prefill')
       .map(({ number }) => number)
     let isSilent = false
-    while (untold.length > 0 && !request.signal.aborted) {
+    while (untold.length > 0 && !asker.signal.aborted) {
       const asked = untold.splice(0, ENGINES_ASKED_MAX)
       const answers = await Promise.all(
         asked.map(async (endpoint) => ({
           endpoint,
-          answer: await this.#clients.find(endpoint)?.post(callOf(request, path)),
+          answer: await this.#clients.find(endpoint)?.post(callOf(asker, path)),
         })),
       )
       const found = answers.find(({ answer }) => answer?.kind === 'answered' && answer.status === 200)
       if (found) {
         const home = { endpoint: found.endpoint, hasEvents: null }
-        this.#homes.place(request.id, home)
+        this.#homes.place(id, home)
         return home
       }
       isSilent ||= answers.some(({ answer }) => answer?.kind === 'failed')
@@ -143,7 +152,7 @@ export function endStream(res: ServerResponse): void {
   else res.destroy()
 }
 
-function callOf({ requestId, signal, patienceMs, startMs }: KeptRequest, path: KeptPath): EngineCall {
+function callOf({ requestId, signal, patienceMs, startMs }: Asker, path: KeptPath): EngineCall {
   return {
     method: KEPT_METHODS[path.action],
     path: keptPath(path),

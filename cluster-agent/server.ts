@@ -30,6 +30,9 @@ const NOBODY: Caller = { tenant: '', attempt: 1, edgeRegion: null, priority: 0, 
 /** Edges keep connections open between requests. */
 const KEEP_ALIVE_MS = 65_000
 
+/** How long engines are asked which of them keeps what a request continues. */
+const LOCATE_MS_MAX = 2000
+
 /** Names of the operations by the GenAI conventions. */
 const OPERATIONS: Readonly<Record<PromptApi, string>> = {
   chat: 'chat',
@@ -84,7 +87,10 @@ export function createAgentServer(parts: ServerParts): Server {
       : fromBody(route, body.json, keys.prefixKey)
     const stream = generates && body.json['stream'] === true
     const { traceparent } = req.headers
-    const { request_id: responseId, background } = body.json
+    const { request_id: responseId, previous_response_id: previous, background } = body.json
+    const requestId = envelope?.requestId ?? requestIdOf(req)
+    if (api === 'responses' && typeof previous === 'string')
+      await kept.locate(previous, { requestId, startMs, signal: client.signal, patienceMs: LOCATE_MS_MAX })
     const isFollowed = api === 'responses' && stream && background === true && typeof responseId === 'string'
     const unfollow = isFollowed
       ? followers.add(responseId, () => {
@@ -97,7 +103,7 @@ export function createAgentServer(parts: ServerParts): Server {
         api,
         dialect,
         path,
-        requestId: envelope?.requestId ?? requestIdOf(req),
+        requestId,
         caller: envelope
           ? callerOf(envelope, Date.now())
           : { ...NOBODY, tenant: config.standalone?.tenant ?? '' },

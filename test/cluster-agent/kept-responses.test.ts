@@ -137,7 +137,7 @@ test('404 for what no engine has, 503 for what a silent one may have', async () 
   await until('the engine to be let go', async () => (await retrieve(cluster, id)).status === 404)
 })
 
-test('an agent that is younger than a response finds it', async () => {
+test('an agent that is younger than a response finds it, to read it and to continue from it', async () => {
   await start({ engines: ['both-0', 'both-1', 'decode-0'] })
   const id = newId()
   // As if another life of the agent had sent it.
@@ -151,6 +151,17 @@ test('an agent that is younger than a response finds it', async () => {
   expect([read.status, read.headers.get('x-isotherm-agent-route')]).toEqual([
     200,
     expect.stringMatching(/^decode=test\.both-1;/),
+  ])
+  const another = newId()
+  await fetch(`${cluster.engines[0]!.url}/v1/responses`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ ...body, request_id: another }),
+  })
+  const next = await begin(cluster, newId(), { previous_response_id: another })
+  expect([next.status, next.headers.get('x-isotherm-agent-route')]).toEqual([
+    200,
+    expect.stringMatching(/decode=test\.both-0;/),
   ])
 })
 
