@@ -1,7 +1,15 @@
 /** Requests to an agent as the edge sends them, signed by hand. */
 import { createHash, createHmac, randomBytes, randomUUID } from 'node:crypto'
 import { ENVELOPE_CONTEXT, ENVELOPE_HEADER } from '../../protocol/envelope.ts'
-import { TEST_SECRETS, type TestCluster } from './cluster.ts'
+import type { RunningAgent } from '../../cluster-agent/agent.ts'
+import { TEST_SECRETS } from './cluster.ts'
+
+export interface SealedTarget {
+  readonly agent: RunningAgent
+  readonly model: string
+  /** Default: that of the tests' clusters. */
+  readonly envelopeSecret?: string
+}
 
 export interface Sealed {
   readonly method: 'GET' | 'POST'
@@ -17,7 +25,8 @@ export interface Sealed {
 /** The fields of an envelope for a kept response. */
 export const KEPT = { stream: false, startingAfter: null, deadlineMs: Date.now() + 600_000 }
 
-export function askSealed({ agent }: TestCluster, sealed: Sealed): Promise<Response> {
+export function askSealed(target: SealedTarget, sealed: Sealed): Promise<Response> {
+  const { agent, envelopeSecret = TEST_SECRETS.ISOTHERM_ENVELOPE_SECRET } = target
   const { method, path, signed = {} } = sealed
   const text = sealed.body === null ? '' : JSON.stringify(sealed.body)
   const envelope = {
@@ -34,7 +43,7 @@ export function askSealed({ agent }: TestCluster, sealed: Sealed): Promise<Respo
   const digest = createHash('sha256')
     .update(signed.text ?? text)
     .digest('hex')
-  const mac = createHmac('sha256', TEST_SECRETS.ISOTHERM_ENVELOPE_SECRET)
+  const mac = createHmac('sha256', envelopeSecret)
     .update(
       `${ENVELOPE_CONTEXT}\n${signed.method ?? method}\n${signed.path ?? path}\n${digest}\n${encoded}\n`,
     )
@@ -47,7 +56,7 @@ export function askSealed({ agent }: TestCluster, sealed: Sealed): Promise<Respo
 }
 
 /** Begins a response under an id of ours; the answer is its own. */
-export function begin(cluster: TestCluster, responseId: string, fields: object): Promise<Response> {
+export function begin(cluster: SealedTarget, responseId: string, fields: object): Promise<Response> {
   const input = 'input' in fields ? String(fields.input) : 'Tell me a story.'
   const body = { model: cluster.model, max_output_tokens: 4, ...fields, input }
   return askSealed(cluster, {
@@ -67,12 +76,12 @@ export function begin(cluster: TestCluster, responseId: string, fields: object):
   })
 }
 
-export function retrieve(cluster: TestCluster, id: string, events: object = {}): Promise<Response> {
+export function retrieve(cluster: SealedTarget, id: string, events: object = {}): Promise<Response> {
   const envelope = { ...KEPT, ...events }
   return askSealed(cluster, { method: 'GET', path: `/v1/responses/${id}`, body: null, envelope })
 }
 
-export function cancel(cluster: TestCluster, id: string): Promise<Response> {
+export function cancel(cluster: SealedTarget, id: string): Promise<Response> {
   return askSealed(cluster, {
     method: 'POST',
     path: `/v1/responses/${id}/cancel`,
