@@ -42,7 +42,7 @@ function defined(
   attributes: Readonly<Record<string, string | number | null | undefined>>,
 ): Record<string, string | number> {
   const told = Object.entries(attributes).flatMap(([name, value]) =>
-    value === null || value === undefined ? [] : [[name, value] as const],
+    value === null || value === undefined || value === '' ? [] : [[name, value] as const],
   )
   return Object.fromEntries(told)
 }

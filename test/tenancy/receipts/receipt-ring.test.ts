@@ -78,3 +78,11 @@ test('a reader waits a moment for an outcome, and none for requests that reached
   expect(ring.read(3, 10, 99 + OUTCOME_WAIT_MS)).toEqual({ records: [], after: 3 })
   expect(ring.read(3, 10, 100 + OUTCOME_WAIT_MS).records).toHaveLength(1)
 })
+
+test('a cancelled response has no outcome to wait for, and no model', () => {
+  const ring = new ReceiptRing()
+  ring.addNote(note('a', { api: 'responses/cancel', model: '', reason: 'kept' }), 0)
+  const [record] = ring.read(0, 10, 1).records
+  expect(record?.edge?.attempts).not.toEqual([])
+  expect(record?.attributes).not.toHaveProperty('gen_ai.request.model')
+})
