@@ -152,17 +152,21 @@ test('an agent that is younger than a response finds it, to read it and to conti
     200,
     expect.stringMatching(/^decode=test\.both-1;/),
   ])
-  const another = newId()
-  await fetch(`${cluster.engines[0]!.url}/v1/responses`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ ...body, request_id: another }),
-  })
-  const next = await begin(cluster, newId(), { previous_response_id: another })
-  expect([next.status, next.headers.get('x-isotherm-agent-route')]).toEqual([
-    200,
-    expect.stringMatching(/decode=test\.both-0;/),
-  ])
+  // One of the two is not the one that a price would choose.
+  for (const [name, engine] of [
+    ['both-0', cluster.engines[0]!],
+    ['both-1', cluster.engines[1]!],
+  ] as const) {
+    const another = newId()
+    await fetch(`${engine.url}/v1/responses`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...body, request_id: another }),
+    })
+    const next = await begin(cluster, newId(), { previous_response_id: another })
+    const route = next.headers.get('x-isotherm-agent-route')
+    expect([next.status, route]).toEqual([200, expect.stringContaining(`decode=test.${name};`)])
+  }
 })
 
 test('the prefill leg of a hand-off keeps nothing under the id, and work in the background has none', async () => {
