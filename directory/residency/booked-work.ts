@@ -2,8 +2,8 @@
  * What edges have sent to clusters and no heartbeat can show yet, as their lookups tell it: work as virtual load, prompts
  * as speculative residency. It lets a burst from many edges neither herd nor scatter. Everything expires.
  */
-import { keyNumber } from '../../core/key-number.ts'
 import type { BookingNote } from '../../protocol/lookup.ts'
+import { Speculations } from './speculations.ts'
 
 /** How long a booking or a speculation may stand, whatever heartbeats say. */
 export const BOOKING_MS_MAX = 2000
@@ -12,8 +12,6 @@ export const AGENT_MS = 50
 /** Bookings remembered of one cluster, and told in one answer; the oldest go first. */
 export const BOOKINGS_KEPT_MAX = 512
 export const BOOKINGS_TOLD_MAX = 64
-/** Speculative markers remembered; the oldest go first. */
-export const SPECULATIONS_MAX = 16_384
 
 const NONE: readonly number[] = []
 
@@ -25,15 +23,9 @@ interface Booking {
   readonly shownMs: number
 }
 
-interface Speculation {
-  readonly isolate: number
-  readonly untilMs: number
-}
-
 export class BookedWork {
   readonly #bookings = new Map<string, Booking[]>()
-  /** PrefixKey -> cluster -> who has sent it there. In the order of their last use. */
-  readonly #speculations = new Map<number, Map<string, Speculation>>()
+  readonly #speculations = new Speculations()
 
   /** Nonsense in a note is as good as no note. */
   note(isolate: number, { cluster, workMs, markers, agoMs, rttMs }: BookingNote, nowMs: number): void {
@@ -43,10 +35,7 @@ export class BookedWork {
     this.#bookings.set(cluster, bookings)
     bookings.push({ isolate, workMs, atMs, shownMs: atMs + rttMs + AGENT_MS })
     while (bookings.length > BOOKINGS_KEPT_MAX || isOver(bookings[0], nowMs)) bookings.shift()
-    const speculation = { isolate, untilMs: atMs + BOOKING_MS_MAX }
-    for (let at = 0; at + 2 < markers.length; at += 3) {
-      this.#speculate(keyNumber(markers[at + 1] ?? 0, markers[at + 2] ?? 0), cluster, speculation)
-    }
+    this.#speculations.enter(markers, cluster, isolate, atMs + BOOKING_MS_MAX)
   }
 
   /** Work in ms of each request to `cluster` that a heartbeat heard at `heardMs` cannot have counted, oldest first. */
@@ -63,28 +52,7 @@ export class BookedWork {
 
   /** By cluster: canonical bytes of the prompt that others than `asking` have just sent there. null: none anywhere. */
   speculativeBytes(markers: Uint32Array, asking: number, nowMs: number): ReadonlyMap<string, number> | null {
-    if (this.#speculations.size === 0) return null
-    let found: Map<string, number> | null = null
-    for (let at = markers.length - 3; at >= 0; at -= 3) {
-      const clusters = this.#speculations.get(keyNumber(markers[at + 1] ?? 0, markers[at + 2] ?? 0))
-      if (!clusters) continue
-      for (const [cluster, { isolate, untilMs }] of clusters) {
-        if (isolate === asking || untilMs <= nowMs || found?.has(cluster)) continue
-        found ??= new Map()
-        found.set(cluster, markers[at] ?? 0)
-      }
-    }
-    return found
-  }
-
-  #speculate(key: number, cluster: string, speculation: Speculation): void {
-    const clusters = this.#speculations.get(key) ?? new Map<string, Speculation>()
-    clusters.set(cluster, speculation)
-    this.#speculations.delete(key)
-    this.#speculations.set(key, clusters)
-    if (this.#speculations.size <= SPECULATIONS_MAX) return
-    const oldest = this.#speculations.keys().next()
-    if (!oldest.done) this.#speculations.delete(oldest.value)
+    return this.#speculations.deepest(markers, asking, nowMs)
   }
 }
 
