@@ -7,7 +7,10 @@ const ROOTS_TOLD = 10
 const SAMPLED_EVERY = 7
 
 export class HotRoots {
-  readonly #counts = new Map<string, number>()
+  readonly #lo = new Uint32Array(ROOTS_KEPT)
+  readonly #hi = new Uint32Array(ROOTS_KEPT)
+  readonly #counts = new Float64Array(ROOTS_KEPT)
+  #kept = 0
   #lookups = 0
   #rooted = 0
 
@@ -20,30 +23,33 @@ export class HotRoots {
     this.#lookups++
     if (markers.length < 3) return
     this.#rooted++
-    if (this.#rooted % SAMPLED_EVERY !== 0) return
-    const root = hex(markers[2] ?? 0) + hex(markers[1] ?? 0)
-    const count = this.#counts.get(root)
-    if (count !== undefined) this.#counts.set(root, count + SAMPLED_EVERY)
-    else if (this.#counts.size < ROOTS_KEPT) this.#counts.set(root, SAMPLED_EVERY)
-    else this.#replaceLeast(root)
+    if (this.#rooted % SAMPLED_EVERY === 0) this.#count(markers[1] as number, markers[2] as number)
   }
 
   hottest(): { key: string; lookups: number }[] {
-    return Array.from(this.#counts, ([key, lookups]) => ({ key, lookups }))
+    return Array.from(this.#counts.subarray(0, this.#kept), (lookups, at) => ({
+      key: hex(this.#hi[at] as number) + hex(this.#lo[at] as number),
+      lookups,
+    }))
       .sort((a, b) => b.lookups - a.lookups)
       .slice(0, ROOTS_TOLD)
   }
 
-  #replaceLeast(root: string): void {
-    let least = ''
-    let leastCount = Infinity
-    for (const [key, count] of this.#counts) {
-      if (count >= leastCount) continue
-      least = key
-      leastCount = count
+  #count(lo: number, hi: number): void {
+    const at = this.#placeOf(lo, hi)
+    this.#lo[at] = lo
+    this.#hi[at] = hi
+    this.#counts[at] = (this.#counts[at] as number) + SAMPLED_EVERY
+  }
+
+  /** The root's, or a new one, or that of the least: who comes after it goes on from its count. */
+  #placeOf(lo: number, hi: number): number {
+    let least = 0
+    for (let at = 0; at < this.#kept; at++) {
+      if (this.#lo[at] === lo && this.#hi[at] === hi) return at
+      if ((this.#counts[at] as number) < (this.#counts[least] as number)) least = at
     }
-    this.#counts.delete(least)
-    this.#counts.set(root, leastCount + SAMPLED_EVERY)
+    return this.#kept < ROOTS_KEPT ? this.#kept++ : least
   }
 }
 
