@@ -1,6 +1,6 @@
 /**
  * Where the directories are: by region and shard, placed by the region's hint, inside its jurisdiction. A stub serves one
- * request (reference/hot-path.md, trap 1), so what is kept is how to make one.
+ * request (reference/hot-path.md, trap 1), so what is kept is how to make one: its id.
  */
 import { directoryName, shardOfPrompt } from '../core/shards.ts'
 import type { RegionConfig } from '../protocol/edge-config.ts'
@@ -38,36 +38,53 @@ export function directoryObjects(
 ): DirectoryObjects {
   const named = (region: string, name: string): DirectoryObject | null => {
     const config = regions.get(region)
-    return config ? { name, open: () => openObject(namespace, config, name) } : null
+    return config ? { name, open: openerOf(namespace, config, name) } : null
   }
   const layout = (region: string) => {
     const config = regions.get(region)
     return config ? (config.layout ?? SINGLE_SHARD) : null
   }
+  /** By region, made when first asked for: every request asks. */
+  const shards = new Map<string, readonly DirectoryObject[]>()
+  const all = (region: string): readonly DirectoryObject[] => {
+    const known = shards.get(region)
+    if (known) return known
+    const divided = layout(region)
+    if (divided === null) return []
+    const objects = Array.from({ length: divided.shards }, (_, shard) =>
+      named(region, directoryName(region, divided, shard)),
+    ).flatMap((object) => object ?? [])
+    shards.set(region, objects)
+    return objects
+  }
   return {
     named,
     layout,
-    all: (region) => {
-      const divided = layout(region)
-      if (divided === null) return []
-      return Array.from({ length: divided.shards }, (_, shard) =>
-        named(region, directoryName(region, divided, shard)),
-      ).flatMap((object) => object ?? [])
-    },
+    all,
     forPrompt: (region, { model, markers }) => {
       const divided = layout(region)
-      if (divided === null) return null
-      return named(region, directoryName(region, divided, shardOfPrompt(divided, model, markers)))
+      return (divided && all(region)[shardOfPrompt(divided, model, markers)]) ?? null
     },
   }
 }
 
-function openObject(namespace: DurableObjectNamespace, config: RegionConfig, name: string): DirectoryStub {
-  const place = inJurisdiction(namespace, config.jurisdiction)
+/** An id is a hash of the name and serves every request: it is made once. */
+function openerOf(
+  namespace: DurableObjectNamespace,
+  config: RegionConfig,
+  name: string,
+): () => DirectoryStub {
   const hint = hintOf(config, name)
   const options = hint === undefined ? {} : { locationHint: hint as DurableObjectLocationHint }
-  const stub: unknown = place.get(place.idFromName(name), options)
-  return stub as DirectoryStub
+  let way: { readonly place: DurableObjectNamespace; readonly id: DurableObjectId } | null = null
+  return () => {
+    if (way === null) {
+      const place = inJurisdiction(namespace, config.jurisdiction)
+      way = { place, id: place.idFromName(name) }
+    }
+    const stub: unknown = way.place.get(way.id, options)
+    return stub as DirectoryStub
+  }
 }
 
 /** Where the object should be made: as its shard's hint says, or the region's. */

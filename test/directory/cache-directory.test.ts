@@ -319,6 +319,20 @@ test('each shard is made where its own hint says, the others where the region do
   ])
 })
 
+test('an id, which is a hash, is made once for all requests; a stub is made for each', () => {
+  const calls: string[] = []
+  const namespace = {
+    idFromName: (name: string) => (calls.push('id'), name),
+    get: () => (calls.push('stub'), {}),
+  } as unknown as DurableObjectNamespace
+  const region = { region: 'us', colos: [], continents: [], rttMs: {} }
+  const objects = directoryObjects(namespace, new Map([['us', region]]))
+  const request = { model: 'm', markers: new Uint32Array(0) }
+  for (let i = 0; i < 3; i++) objects.forPrompt('us', request)?.open()
+  expect(calls).toEqual(['id', 'stub', 'stub', 'stub'])
+  expect(objects.forPrompt('nowhere', request)).toBeNull()
+})
+
 test('an object whose agents are silent needs no alarm to forget them', async () => {
   const { connect, ask, stub } = newWorld()
   const agent = await connect()
