@@ -149,6 +149,26 @@ test('a recent lookup serves its load for a second, never its matches', () => {
   expect(recent.recall('eu', 'm', 1)).toBeNull()
 })
 
+test('a copy answers its own question only, also where another has come to its place', () => {
+  const recent = new RecentLookups()
+  const question = { model: 'm', markers: Uint32Array.from([256, 1, 2]) }
+  const same = [
+    Uint32Array.from([512, 1, 2]),
+    Uint32Array.from([256, 4097, 2]),
+    Uint32Array.from([256, 1, 3]),
+  ]
+  recent.remember('us', question, [known('c')], 0)
+  for (const markers of same) expect(recent.copy('us', { model: 'm', markers }, 1)).toBeNull()
+  expect(recent.copy('us', { ...question, model: 'other' }, 1)).toBeNull()
+  expect(recent.copy('eu', question, 1)).toBeNull()
+  expect(recent.copy('us', question, 1)).toMatchObject([{ cluster: 'c' }])
+  recent.remember('us', { model: 'm', markers: same[1] as Uint32Array }, [known('d')], 1)
+  expect(recent.copy('us', question, 2)).toBeNull()
+  expect(recent.copy('us', { model: 'm', markers: same[1] as Uint32Array }, 2)).toMatchObject([
+    { cluster: 'd' },
+  ])
+})
+
 test('the newest version of a name counts, whichever directory says it', () => {
   const versions = new Versions()
   expect(versions.latest('policies')).toBeNull()
