@@ -2,7 +2,7 @@
  * What a lookup costs beside calls of an object that does nothing: `nothing` carries nothing either, `text` carries as
  * much each way as the lookup does. All take turns: in a loop inside a Worker, and as requests of one call each.
  */
-import { CLUSTERS, ENTRIES, MARKERS, median, pairedRatio, ROUNDS } from './figures.ts'
+import { CALL_ROUNDS, CLUSTERS, ENTRIES, MARKERS, median, pairedRatio } from './figures.ts'
 
 const CALLS = 1600
 const CONCURRENCY = 16
@@ -25,8 +25,8 @@ export async function measureCalls(origin: string, read: Read) {
   const names = Object.keys(SUBJECTS) as Name[]
   const inLoop = Object.fromEntries(names.map((name) => [name, [] as number[]])) as Record<Name, number[]>
   const asRequests: typeof inLoop = structuredClone(inLoop)
-  for (let round = 0; round <= ROUNDS; round++) {
-    for (const name of names) {
+  for (let round = 0; round <= CALL_ROUNDS; round++) {
+    for (const name of round % 2 === 0 ? names : names.toReversed()) {
       const callsPerS = await loopRate(origin, read, name)
       const requestsPerS = await requestRate(origin, read, name)
       // The first round only warms up.
