@@ -116,6 +116,6 @@ function batchOf(questions: readonly Uint32Array[]): LookupBatch {
     questions: questions.map((markers) => ({ model: BENCH_MODEL, markers })),
     bookings: [],
     sightings: [],
-    known: facts.versions([BENCH_MODEL]),
+    known: facts.versions(questions.map(() => BENCH_MODEL)),
   }
 }

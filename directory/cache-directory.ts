@@ -4,7 +4,7 @@
  * speaks. Only the Worker can reach it, which has checked the token of a socket's cluster before.
  */
 import { DurableObject } from 'cloudflare:workers'
-import type { DirectoryInspection, DirectoryModels, DirectoryRpc } from '../protocol/lookup.ts'
+import type { DirectoryInspection, DirectoryMethods, DirectoryModels } from '../protocol/lookup.ts'
 import { decodeBatch } from '../protocol/lookup-wire.ts'
 import { nameSchema } from '../protocol/ids.ts'
 import type { OutcomeSink } from '../protocol/outcome.ts'
@@ -12,7 +12,7 @@ import { boundBatch } from './residency/bound-batch.ts'
 import { OutcomeDelivery } from './outcome-delivery.ts'
 import { RegionalDirectory } from './residency/regional-directory.ts'
 import { send, type Delivery, type Sending } from './residency/sending.ts'
-import { textOfUnits } from './text-of-units.ts'
+import { textOfUnits, unitsOfText } from './text-of-units.ts'
 import { ToldVersions } from './told-versions.ts'
 
 /** Sockets of one object: 16 clusters, each with old ones that have not noticed their end. */
@@ -31,7 +31,7 @@ export interface DirectoryBindings {
   readonly TENANT_LEDGER: DurableObjectNamespace
 }
 
-export class CacheDirectory extends DurableObject<DirectoryBindings> implements DirectoryRpc {
+export class CacheDirectory extends DurableObject<DirectoryBindings> implements DirectoryMethods {
   /** Replaced by tests. */
   nowMs: () => number = () => Date.now()
   readonly #name: string
@@ -94,8 +94,8 @@ export class CacheDirectory extends DurableObject<DirectoryBindings> implements 
     this.webSocketClose(socket)
   }
 
-  async lookup(text: string): Promise<string> {
-    const batch = decodeBatch(text)
+  lookup(text: string): string {
+    const batch = decodeBatch(text, unitsOfText)
     if (batch === null) return ''
     return textOfUnits(this.#directory.answer(boundBatch(batch), this.nowMs(), this.#versions.all))
   }

@@ -10,8 +10,14 @@ const NAME_UNITS_MAX = 0xffff
 const DOUBLE = new Float64Array(1)
 const DOUBLE_UNITS = new Uint16Array(DOUBLE.buffer)
 
-/** Writes into one array that it uses again and again. */
-export class UnitWriter {
+/** The first `length` units of `array`. */
+export interface Units {
+  readonly array: Uint16Array
+  readonly length: number
+}
+
+/** Writes into one array that it uses again and again: what was written is valid until the next restart. */
+export class UnitWriter implements Units {
   #units = new Uint16Array(UNITS_AT_FIRST)
   #length = 0
 
@@ -21,9 +27,12 @@ export class UnitWriter {
     return this
   }
 
-  /** What was written; valid until the next restart. */
-  get units(): Uint16Array {
-    return this.#units.subarray(0, this.#length)
+  get array(): Uint16Array {
+    return this.#units
+  }
+
+  get length(): number {
+    return this.#length
   }
 
   u16(value: number): void {
@@ -41,20 +50,16 @@ export class UnitWriter {
   f64(value: number): void {
     if (this.#length + 4 > this.#units.length) this.#reserve(4)
     DOUBLE[0] = value
-    this.#units.set(DOUBLE_UNITS, this.#length)
-    this.#length += 4
+    for (let i = 0; i < 4; i++) this.#units[this.#length++] = DOUBLE_UNITS[i] as number
   }
 
+  /** Words that a reader may look at where they lie: at an even place. */
   words(words: Uint32Array): void {
-    if (this.#length + words.length * 2 > this.#units.length) this.#reserve(words.length * 2)
-    const units = this.#units
-    let at = this.#length
-    for (let i = 0; i < words.length; i++) {
-      const word = words[i] as number
-      units[at++] = word
-      units[at++] = word >>> 16
-    }
-    this.#length = at
+    if ((this.#length & 1) === 1) this.u16(0)
+    const units = new Uint16Array(words.buffer, words.byteOffset, words.length * 2)
+    if (this.#length + units.length > this.#units.length) this.#reserve(units.length)
+    this.#units.set(units, this.#length)
+    this.#length += units.length
   }
 
   /** A name, cut to what its length can say. */
@@ -72,7 +77,10 @@ export class UnitWriter {
 
   #chars(text: string, length: number): void {
     if (this.#length + length > this.#units.length) this.#reserve(length)
-    for (let i = 0; i < length; i++) this.#units[this.#length++] = text.charCodeAt(i)
+    const units = this.#units
+    let at = this.#length
+    for (let i = 0; i < length; i++) units[at++] = text.charCodeAt(i)
+    this.#length = at
   }
 
   #reserve(more: number): void {
@@ -82,15 +90,22 @@ export class UnitWriter {
   }
 }
 
-/** Reads what `UnitWriter` wrote. Beyond the end everything is 0 or empty, and `isShort` says so. */
+/**
+ * Reads what `UnitWriter` wrote. Beyond the end everything is 0 or empty, and `isShort` says so. Who reads often keeps one:
+ * when a collection of the engine finds no reader alive it lets go of their shape, and with it of all compiled code that
+ * reads (V8: "embedded weak objects cleared").
+ */
 export class UnitReader {
-  readonly #text: string
-  #at: number
+  #text = ''
+  #at = 0
   isShort = false
 
-  constructor(text: string, at = 0) {
+  /** Begins with another string. */
+  restart(text: string, at = 0): this {
     this.#text = text
     this.#at = at
+    this.isShort = false
+    return this
   }
 
   get at(): number {
@@ -117,16 +132,10 @@ export class UnitReader {
     return DOUBLE[0] as number
   }
 
-  /** Fills `words`; false when there are fewer. */
-  words(words: Uint32Array): boolean {
-    if (!this.#take(words.length * 2)) return false
-    const text = this.#text
-    let at = this.#at - words.length * 2
-    for (let i = 0; i < words.length; i++) {
-      words[i] = text.charCodeAt(at) | (text.charCodeAt(at + 1) << 16)
-      at += 2
-    }
-    return true
+  /** Passes over `count` words and says at which unit they begin; where there are fewer it stays. */
+  words(count: number): number {
+    const begin = this.#at + (this.#at & 1)
+    return this.#take(begin - this.#at + 2 * count) ? begin : this.#at
   }
 
   name(): string {
@@ -149,8 +158,20 @@ export class UnitReader {
 }
 
 /** The string of the units, for places without a platform: those that have one are ten times faster. */
-export function unitsToText(units: Uint16Array): string {
+export function unitsToText({ array, length }: Units): string {
   let text = ''
-  for (const unit of units) text += String.fromCharCode(unit)
+  for (let i = 0; i < length; i++) text += String.fromCharCode(array[i] as number)
   return text
+}
+
+/** An array that begins with the units of the string, valid until the next call. */
+export type UnitsOf = (text: string) => Uint16Array
+
+let scratch = new Uint16Array(UNITS_AT_FIRST)
+
+/** For places without a platform. */
+export const unitsOfText: UnitsOf = (text) => {
+  if (text.length > scratch.length) scratch = new Uint16Array(text.length)
+  for (let i = 0; i < text.length; i++) scratch[i] = text.charCodeAt(i)
+  return scratch
 }

@@ -22,9 +22,6 @@ export interface ClusterFacts {
   readonly load: ModelLoad | null
 }
 
-/** The version of the facts that an isolate has, by model. */
-export type FactVersions = Readonly<Record<string, number>>
-
 /** What changed of a model's facts since the version `base`; without one `clusters` are all there are, in order. */
 export interface FactsUpdate {
   readonly model: string
@@ -69,6 +66,7 @@ const HAS_BOOKINGS = 128
 const TIER_MASK = 7
 const U32_MAX = 0xffffffff
 
+const READER = new UnitReader()
 const NO_NEWS: News = { facts: [] }
 const NO_BOOKINGS: readonly number[] = []
 
@@ -102,13 +100,18 @@ export function writeReading(out: UnitWriter, reading: Reading): void {
 
 /** null for anything that is no answer. */
 export function decodeAnswer(text: string): LookupAnswer | null {
-  const from = new UnitReader(text)
+  const from = READER.restart(text)
   if (from.u16() !== LOOKUP_WIRE) return null
   const factsVersion = from.f64()
   const json = from.text()
   if (from.isShort) return null
   const news = json === '' ? NO_NEWS : parseNews(json)
-  return news === null ? null : { factsVersion, ...news, text, readingsAt: from.at }
+  if (news === null) return null
+  // Literals keep their shape alive (`UnitReader`); what a spread makes does not.
+  const { facts, versions } = news
+  return versions === undefined
+    ? { factsVersion, facts, text, readingsAt: from.at }
+    : { factsVersion, facts, versions, text, readingsAt: from.at }
 }
 
 /** null when the isolate lacks facts that the directory takes it to have, or the readings are not as many as they should be. */
@@ -117,7 +120,7 @@ export function unpackAnswers(
   { text, readingsAt }: LookupAnswer,
   factsOfModel: (model: string) => readonly ClusterFacts[] | null,
 ): ClusterKnowledge[][] | null {
-  const from = new UnitReader(text, readingsAt)
+  const from = READER.restart(text, readingsAt)
   const answers: ClusterKnowledge[][] = []
   for (const model of models) {
     const facts = factsOfModel(model)

@@ -3,7 +3,6 @@
  * complete snapshot is `unknown`, which is never read as "holds nothing".
  */
 import { CLUSTERS_MAX } from './ids.ts'
-import type { FactVersions } from './lookup-packing.ts'
 import type { ModelLoad, ModelOffer } from './report.ts'
 
 export interface LookupRequest {
@@ -82,8 +81,8 @@ export interface LookupBatch {
   readonly questions: readonly LookupRequest[]
   readonly bookings: readonly BookingNote[]
   readonly sightings: readonly Sighting[]
-  /** Facts that the isolate has of the object, so that it need not tell them again. */
-  readonly known: FactVersions
+  /** For each question the version of the facts that the isolate has of its model, which need not be told again; 0: none. */
+  readonly known: readonly number[]
 }
 
 /** The most names that have versions. */
@@ -129,6 +128,13 @@ export interface DirectoryModels {
     readonly cluster: string
     readonly models: readonly { readonly model: string; readonly contextTokensMax: number }[]
   }[]
+}
+
+/** The same on the object's side: what it has at once is as good as a promise, which costs more. */
+export type DirectoryMethods = {
+  readonly [M in keyof DirectoryRpc]: (
+    ...given: Parameters<DirectoryRpc[M]>
+  ) => ReturnType<DirectoryRpc[M]> | Awaited<ReturnType<DirectoryRpc[M]>>
 }
 
 /** The RPC surface of the directory object; the Worker knows no more of it. */

@@ -64,11 +64,12 @@ async function askInTurn(
   const flight = desk.depart(request, Date.now())
   let answers: readonly Clusters[] | null = null
   try {
-    const batch = packBatch(edge, region, object, flight.questions)
+    const models = flight.questions.map(({ model }) => model)
+    const batch = packBatch(edge, region, object, flight.questions, models)
     const answer = decodeAnswer(await object.open().lookup(textOfUnits(encodeBatch(batch))))
     if (answer !== null) {
       if (answer.versions) edge.versions.learn(answer.versions)
-      answers = edge.directoryMemory.facts(object.name).unpack(modelsOf(flight.questions), answer)
+      answers = edge.directoryMemory.facts(object.name).unpack(models, answer)
     }
   } catch {
     edge.counters.count('lookupsFailed')
@@ -83,6 +84,7 @@ function packBatch(
   region: string,
   { name }: DirectoryObject,
   questions: readonly LookupRequest[],
+  models: readonly string[],
 ): LookupBatch {
   const { directoryMemory, clusters, regions, roundTrips } = edge
   const { isolate, notes, sightings } = directoryMemory
@@ -95,12 +97,8 @@ function packBatch(
     questions,
     bookings: notes.take(name, rttMs, Date.now()),
     sightings: sightings.take(region, [...clusters.keys()]),
-    known: directoryMemory.facts(name).versions(modelsOf(questions)),
+    known: directoryMemory.facts(name).versions(models),
   }
-}
-
-function modelsOf(questions: readonly LookupRequest[]): string[] {
-  return questions.map(({ model }) => model)
 }
 
 /** What the clusters serve, or null when the directory does not say within a second. */

@@ -23,6 +23,7 @@ declare module 'node:buffer' {
     ): {
       toString(encoding: 'base64url' | 'hex'): string
       toString(encoding: 'utf16le', start: number, end: number): string
+      write(text: string, encoding: 'utf16le'): number
     }
   }
 }

@@ -1,13 +1,6 @@
-/** The directory's answers, made from what it knows. A cluster that is not live is `unknown`. */
-import { NIBBLE_COPIES, NIBBLE_TIER_MASK, TIERS } from '../../core/tiers.ts'
-import type { UnitWriter } from '../../protocol/code-units.ts'
-import { writeReading, type Reading } from '../../protocol/lookup-packing.ts'
-import type {
-  DirectoryInspection,
-  DirectoryModels,
-  LookupBatch,
-  LookupRequest,
-} from '../../protocol/lookup.ts'
+/** Everything that a directory knows, and what it says of it to operators and lists of models. */
+import { TIERS } from '../../core/tiers.ts'
+import type { DirectoryInspection, DirectoryModels } from '../../protocol/lookup.ts'
 import type { BookedWork } from './booked-work.ts'
 import type { ClusterStream } from './cluster-stream.ts'
 import type { ClusterTable } from './cluster-table.ts'
@@ -30,46 +23,6 @@ export interface Knowledge {
 
 /** Loads of one cluster that an inspection shows: 16 clusters of 256 models would be megabytes. */
 export const LOADS_INSPECTED_MAX = 32
-
-/** Used again with each cluster of each answer. */
-const READING: Reading = {
-  matchedBytes: 0,
-  tier: 0,
-  hasCopies: false,
-  ageMs: 0,
-  loadAgeMs: 0,
-  isFailing: false,
-  speculativeBytes: null,
-  rttMs: null,
-  othersBookedMs: [],
-}
-
-/** Writes what is known of each live cluster, in the order of all. */
-export function writeReadings(
-  out: UnitWriter,
-  knowledge: Knowledge,
-  { markers }: LookupRequest,
-  { isolate, colo }: Pick<LookupBatch, 'isolate' | 'colo'>,
-  nowMs: number,
-): void {
-  const { clusters, map, booked, paths, failures } = knowledge
-  const match = map.match(markers)
-  const speculativeBytes = booked.speculativeBytes(markers, isolate, nowMs)
-  for (const { cluster, column, state, loads, heardMs } of clusters.all) {
-    if (state !== 'live') continue
-    const nibble = match.nibbles[column] ?? 0
-    READING.matchedBytes = match.offsetBytes[column] ?? 0
-    READING.tier = nibble & NIBBLE_TIER_MASK
-    READING.hasCopies = (nibble & NIBBLE_COPIES) !== 0
-    READING.ageMs = Math.max(0, nowMs - heardMs)
-    READING.loadAgeMs = loads.ageMs(nowMs)
-    READING.isFailing = failures.isFailing(cluster, nowMs)
-    READING.speculativeBytes = speculativeBytes?.get(cluster) ?? null
-    READING.rttMs = paths.estimateMs(colo, cluster, nowMs)
-    READING.othersBookedMs = booked.booked(cluster, loads.heardMs, isolate, nowMs)
-    writeReading(out, READING)
-  }
-}
 
 /** A cluster whose snapshot is still under way has already said what it serves. */
 export function listModels({ clusters }: Knowledge): DirectoryModels['clusters'] {

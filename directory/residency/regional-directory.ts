@@ -11,15 +11,16 @@ import type {
 import { type Heartbeat, type Hello, type Outcomes, type Quiesce } from '../../protocol/report.ts'
 import { decodeReportFrame } from '../../protocol/report-frame.ts'
 import { PROTOCOL_VERSION, PROTOCOL_VERSION_OLDEST } from '../../protocol/version.ts'
-import { UnitWriter, unitsToText } from '../../protocol/code-units.ts'
+import { UnitWriter, unitsToText, type Units } from '../../protocol/code-units.ts'
 import { applyUpdate, beginAnswer, decodeAnswer, unpackAnswers } from '../../protocol/lookup-packing.ts'
 import { BookedWork } from './booked-work.ts'
 import { ClusterTable, mayTakeOver } from './cluster-table.ts'
 import { FailureWatch } from './failure-watch.ts'
 import { Freshness } from './freshness.ts'
 import { HotRoots } from './hot-roots.ts'
-import { inspectDirectory, listModels, writeReadings, type Knowledge } from './knowledge.ts'
+import { inspectDirectory, listModels, type Knowledge } from './knowledge.ts'
 import { PathTimes } from './path-times.ts'
+import { Readings } from './readings.ts'
 import { Rejects } from './rejects.ts'
 import { judgeReport } from './report-cursor.ts'
 import { ResidencyMap } from './residency-map.ts'
@@ -53,6 +54,7 @@ export class RegionalDirectory {
   readonly #rejects = new Rejects()
   readonly #steps: StreamSteps
   readonly #facts: ToldFacts
+  readonly #readings: Readings
   readonly #answer = new UnitWriter()
 
   /** `life` tells this object's facts from those of its earlier lives: a whole number below 2^20. */
@@ -74,6 +76,7 @@ export class RegionalDirectory {
       roots: new HotRoots(),
     }
     this.#facts = new ToldFacts(this.#knowledge.clusters, life)
+    this.#readings = new Readings(this.#knowledge)
     this.#steps = new StreamSteps(name, parts.table, this.#knowledge, this.#rejects)
   }
 
@@ -127,26 +130,26 @@ export class RegionalDirectory {
   }
 
   /**
-   * The answer to each question, as it crosses the wire, beside what the isolate has not been told yet. The units are
-   * valid until the next call.
+   * The answer to each question, as it crosses the wire, beside what the isolate has not been told yet. It is valid until
+   * the next call.
    */
-  answer(batch: LookupBatch, nowMs: number, documents?: DocumentVersions): Uint16Array {
+  answer(batch: LookupBatch, nowMs: number, documents?: DocumentVersions): Units {
     this.#expire(nowMs)
     this.#learn(batch, nowMs)
     const out = this.#answer.restart()
     const factsVersion = this.#facts.refresh(documents)
-    const models = batch.questions.map(({ model }) => model)
-    beginAnswer(out, factsVersion, this.#facts.news(models, batch.known))
-    for (const question of batch.questions) {
-      this.#knowledge.roots.note(question.markers)
-      writeReadings(out, this.#knowledge, question, batch, nowMs)
+    beginAnswer(out, factsVersion, this.#facts.news(batch))
+    this.#readings.begin(batch, nowMs)
+    for (const { markers } of batch.questions) {
+      this.#knowledge.roots.note(markers)
+      this.#readings.write(out, markers)
     }
-    return out.units
+    return out
   }
 
   /** The same as values, for who was never told anything: for each question, what is known of each cluster. */
   lookup(batch: LookupBatch, nowMs: number): ClusterKnowledge[][] {
-    const answer = decodeAnswer(unitsToText(this.answer({ ...batch, known: {} }, nowMs)))
+    const answer = decodeAnswer(unitsToText(this.answer({ ...batch, known: [] }, nowMs)))
     const facts = new Map(
       answer?.facts.map((update) => [update.model, applyUpdate(update, () => undefined)] as const),
     )

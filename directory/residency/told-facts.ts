@@ -3,7 +3,8 @@
  * which version it was told, and hears of what changed since. Changes are looked for when somebody asks, so whatever moves
  * a stream need not tell.
  */
-import type { ClusterFacts, FactsUpdate, FactVersions, News } from '../../protocol/lookup-packing.ts'
+import type { LookupBatch, LookupRequest } from '../../protocol/lookup.ts'
+import type { ClusterFacts, FactsUpdate, News } from '../../protocol/lookup-packing.ts'
 import type { ClusterStream } from './cluster-stream.ts'
 import type { ClusterTable } from './cluster-table.ts'
 
@@ -71,12 +72,13 @@ export class ToldFacts {
     return this.#version
   }
 
-  /** What an isolate that knows the versions `known` lacks to understand answers about `models`; null: nothing. */
-  news(models: Iterable<string>, known: FactVersions): News | null {
+  /** What an isolate that knows of each question's model the version `known` lacks to understand answers; null: nothing. */
+  news({ questions, known }: Pick<LookupBatch, 'questions' | 'known'>): News | null {
     const facts: FactsUpdate[] = []
     let isUpToDate = false
-    for (const model of models) {
-      const base = this.#own(known[model])
+    for (let at = 0; at < questions.length; at++) {
+      const { model } = questions[at] as LookupRequest
+      const base = this.#own(known[at])
       if (base !== null && base >= this.#documentsVersion) isUpToDate = true
       if (base === this.#version || facts.some((update) => update.model === model)) continue
       facts.push(this.#update(model, base))

@@ -90,7 +90,7 @@ export class SimEdge {
       questions: flight.questions,
       bookings: this.#notes.take(object.name, () => RTT_MS, clock.nowMs),
       sightings: this.#sightings.take(this.region, []),
-      known: {},
+      known: [],
     }
     network.call(
       `edge ${this.isolate}`,

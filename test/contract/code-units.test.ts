@@ -1,7 +1,7 @@
 import { Buffer } from 'node:buffer'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { UnitReader, unitsToText, UnitWriter } from '../../protocol/code-units.ts'
+import { UnitReader, unitsOfText, unitsToText, UnitWriter } from '../../protocol/code-units.ts'
 
 const kinds = fc.oneof(
   fc.record({ kind: fc.constant('u16' as const), value: fc.nat(0xffff) }),
@@ -18,10 +18,10 @@ test('what is read is what was written, whatever the units are', () => {
     fc.property(fc.array(kinds), (values) => {
       out.restart()
       for (const { kind, value } of values) out[kind](value as never)
-      const { units } = out
-      const text = unitsToText(units)
-      expect(Buffer.from(units.buffer, 0, units.byteLength).toString('utf16le')).toBe(text)
-      const from = new UnitReader(text)
+      const text = unitsToText(out)
+      expect(Buffer.from(out.array.buffer, 0, 2 * out.length).toString('utf16le')).toBe(text)
+      expect([...unitsOfText(text).subarray(0, text.length)]).toEqual([...out.array.subarray(0, out.length)])
+      const from = new UnitReader().restart(text)
       for (const { kind, value } of values) expect(from[kind]()).toEqual(value)
       expect(from.isAtEnd).toBe(true)
       expect([from.u16(), from.name(), from.isShort, from.isAtEnd]).toEqual([0, '', true, false])
@@ -29,13 +29,19 @@ test('what is read is what was written, whatever the units are', () => {
   )
 })
 
-test('words come whole or not at all', () => {
+test('words lie at an even place, and come whole or not at all', () => {
   const out = new UnitWriter()
-  out.words(Uint32Array.from([1, 0xffffffff, 0xd800dc00]))
-  const text = unitsToText(out.units)
-  const words = new Uint32Array(3)
-  expect(new UnitReader(text).words(words)).toBe(true)
-  expect([...words]).toEqual([1, 0xffffffff, 0xd800dc00])
-  const short = new UnitReader(text.slice(1))
-  expect([short.words(words), short.isShort]).toEqual([false, true])
+  const words = Uint32Array.from([1, 0xffffffff, 0xd800dc00])
+  out.u16(7)
+  out.words(words)
+  out.u16(8)
+  const text = unitsToText(out)
+  const from = new UnitReader().restart(text)
+  expect(from.u16()).toBe(7)
+  const { buffer, byteOffset } = unitsOfText(text)
+  const begin = from.words(3)
+  expect(new Uint32Array(buffer, byteOffset + 2 * begin, 3)).toEqual(words)
+  expect([from.u16(), from.isAtEnd]).toEqual([8, true])
+  const short = new UnitReader().restart(text.slice(0, -2), 1)
+  expect([short.words(3), short.isShort]).toEqual([1, true])
 })

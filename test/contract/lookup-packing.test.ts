@@ -71,7 +71,7 @@ test('what is unpacked is what was packed, whatever of it the isolate has alread
         expect(unpacked({ facts: wholeFacts(batch.models, answers) })).toEqual(answers)
         // The same answer again travels without its facts.
         expect(unpacked(null)).toEqual(answers)
-        for (const model of batch.models) expect(facts.versions([model])).toEqual({ [model]: version })
+        for (const model of batch.models) expect(facts.versions([model])).toEqual([version])
       }
     }),
   )
@@ -100,7 +100,7 @@ test('of facts that the isolate has, only what changed travels', () => {
   const change = { model: 'm', base: 7, clusters: [[1, factsOf(second[1]!)] as const] }
   const changed = decodeAnswer(packAnswers([second], 8, { facts: [change] }))!
   expect(facts.unpack(['m'], changed)).toEqual([second])
-  expect(facts.versions(['m', 'n'])).toEqual({ m: 8 })
+  expect(facts.versions(['m', 'n'])).toEqual([8, 0])
   // A call that departed before still rests on what it was told then.
   expect(facts.unpack(['m'], decodeAnswer(packAnswers([first], 7, null))!)).toEqual([first])
   // An isolate without the base cannot follow.

@@ -8,27 +8,36 @@ import { decodeBatch, encodeBatch } from '../../protocol/lookup-wire.ts'
 const markers = fc
   .array(fc.integer({ min: 0, max: 0xffffffff }), { maxLength: 30 })
   .map((words) => Uint32Array.from(words))
-const batches: fc.Arbitrary<LookupBatch> = fc.record({
-  isolate: fc.nat(0xffffffff),
-  colo: fc.string({ maxLength: 5 }),
-  questions: fc.array(fc.record({ model: fc.string({ unit: 'binary', maxLength: 8 }), markers }), {
-    maxLength: 4,
-  }),
-  bookings: fc.array(
-    fc.record({ cluster: fc.string(), workMs: fc.double(), markers, agoMs: fc.nat(), rttMs: fc.nat() }),
-    { maxLength: 3 },
-  ),
-  sightings: fc.array(
-    fc.record({
-      cluster: fc.string(),
-      successes: fc.nat(),
-      failures: fc.nat(),
-      rttsMs: fc.array(fc.double(), { maxLength: 8 }),
-    }),
-    { maxLength: 2 },
-  ),
-  known: fc.constant({ modèle: 2 ** 52, other: 1 }),
-})
+const batches: fc.Arbitrary<LookupBatch> = fc
+  .record({
+    isolate: fc.nat(0xffffffff),
+    colo: fc.string({ maxLength: 5 }),
+    asked: fc.array(
+      fc.record({
+        question: fc.record({ model: fc.string({ unit: 'binary', maxLength: 8 }), markers }),
+        known: fc.constantFrom(0, 1, 2 ** 52),
+      }),
+      { maxLength: 4 },
+    ),
+    bookings: fc.array(
+      fc.record({ cluster: fc.string(), workMs: fc.double(), markers, agoMs: fc.nat(), rttMs: fc.nat() }),
+      { maxLength: 3 },
+    ),
+    sightings: fc.array(
+      fc.record({
+        cluster: fc.string(),
+        successes: fc.nat(),
+        failures: fc.nat(),
+        rttsMs: fc.array(fc.double(), { maxLength: 8 }),
+      }),
+      { maxLength: 2 },
+    ),
+  })
+  .map(({ asked, ...told }) => ({
+    ...told,
+    questions: asked.map(({ question }) => question),
+    known: asked.map(({ known }) => known),
+  }))
 
 test('a lookup comes back as it was sent', () => {
   fc.assert(

@@ -109,7 +109,7 @@ export function ask(
     questions: [{ model: MODEL, markers }],
     bookings: [],
     sightings: [],
-    known: {},
+    known: [],
     ...told,
   }
 }

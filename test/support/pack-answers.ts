@@ -51,5 +51,5 @@ export function packAnswers(
       othersBookedMs: known.othersBookedMs ?? [],
     })
   }
-  return unitsToText(out.units)
+  return unitsToText(out)
 }

@@ -5,7 +5,6 @@ import {
   unpackAnswers,
   type ClusterFacts,
   type FactsUpdate,
-  type FactVersions,
   type LookupAnswer,
 } from '../../protocol/lookup-packing.ts'
 
@@ -22,14 +21,9 @@ interface ModelFacts {
 export class DirectoryFacts {
   readonly #models = new Map<string, ModelFacts>()
 
-  /** What the object need not tell again for questions of these models. */
-  versions(models: readonly string[]): FactVersions {
-    const versions: Record<string, number> = {}
-    for (const model of models) {
-      const known = this.#models.get(model)
-      if (known) versions[model] = known.newest
-    }
-    return versions
+  /** The newest facts of each of these models, which the object need not tell again; 0: none. */
+  versions(models: readonly string[]): number[] {
+    return models.map((model) => this.#models.get(model)?.newest ?? 0)
   }
 
   /** The answers to questions of `models`; null when they rest on facts that are not here. */
