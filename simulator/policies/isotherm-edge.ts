@@ -6,8 +6,6 @@ import { TIERS } from '../../core/tiers.ts'
 import { policySchema, type ClusterConfig, type Policy as TenantPolicy } from '../../protocol/edge-config.ts'
 import type { ClusterKnowledge } from '../../protocol/lookup.ts'
 import type { ModelOffer } from '../../protocol/report.ts'
-import { Bookings } from '../../worker/memory/bookings.ts'
-import { SharedPrefixes } from '../../worker/memory/shared-prefixes.ts'
 import { bookedQueueMs } from '../../worker/plan/booked-queue.ts'
 import { deepestBytes, type Candidate } from '../../worker/plan/candidate.ts'
 import { makePlan } from '../../worker/plan/plan.ts'
@@ -15,6 +13,7 @@ import { predictedTtftMs } from '../../worker/plan/price.ts'
 import type { SimRequest } from '../world/request.ts'
 import { ENDPOINTS_MAX, TIER_COUNT } from '../world/residency.ts'
 import { agentProfile } from './agent-profile.ts'
+import { EdgeIsolates } from './edge-isolates.ts'
 import { BYTES_PER_TOKEN, markersOf } from './markers.ts'
 import type { PolicyWorld, RegionChoice, RegionPolicy } from './policy.ts'
 
@@ -27,9 +26,8 @@ export class IsothermEdge implements RegionPolicy {
   private readonly clusters: readonly ClusterConfig[]
   private readonly offers: readonly ModelOffer[]
   private readonly tenant: TenantPolicy
-  /** By region and isolate. */
-  private readonly bookings: readonly (readonly Bookings[])[]
-  private readonly shared: readonly (readonly SharedPrefixes[])[]
+  /** By region. */
+  private readonly isolates: readonly EdgeIsolates[]
   private readonly runs = new Int32Array(ENDPOINTS_MAX * TIER_COUNT)
 
   constructor(world: PolicyWorld) {
@@ -43,19 +41,18 @@ export class IsothermEdge implements RegionPolicy {
     }))
     this.offers = shape.clusters.map(({ endpoints }) => offerOf(endpoints, shape.kvBytesPerToken))
     this.tenant = policySchema.parse({ regions: [...shape.regions] })
-    const isolates = <T>(make: () => T) =>
-      shape.regions.map(() => Array.from({ length: shape.isolates }, () => make()))
-    this.bookings = isolates(() => new Bookings())
-    this.shared = isolates(() => new SharedPrefixes())
+    this.isolates = shape.regions.map((_, region) => new EdgeIsolates(shape.isolates, this.rttFrom(region)))
   }
 
   choose(request: SimRequest, isolate: number, isOpen: (cluster: number) => boolean): RegionChoice | null {
+    const isolates = this.isolatesOf(request.region)
+    isolates.tell(isolate, this.world.nowMs())
     const candidates = this.layOut(request, isolate, isOpen)
     const markers = markersOf(request, this.world.blockTokens)
     const bytes = deepestBytes(candidates)
-    const shared = this.shared[request.region]?.[isolate]
-    const isShared = shared?.isShared(markers, bytes) ?? false
-    shared?.note(markers, bytes)
+    const { shared } = isolates.of(isolate)
+    const isShared = shared.isShared(markers, bytes)
+    shared.note(markers, bytes)
     const plan = makePlan({
       candidates,
       isShared,
@@ -81,8 +78,8 @@ export class IsothermEdge implements RegionPolicy {
 
   sent(request: SimRequest, isolate: number, choice: RegionChoice, cluster: number): void {
     const { name } = this.world.shape.clusters[cluster] ?? {}
-    const bookings = this.bookings[request.region]?.[isolate]
-    if (name === undefined || !bookings) return
+    if (name === undefined) return
+    const { bookings } = this.isolatesOf(request.region).of(isolate)
     const workMs = choice.worksMs[choice.clusters.indexOf(cluster)] ?? 0
     bookings.book(name, workMs, markersOf(request, this.world.blockTokens), this.world.nowMs())
   }
@@ -92,27 +89,50 @@ export class IsothermEdge implements RegionPolicy {
     const { shape } = world
     const nowMs = world.nowMs()
     const markers = markersOf(request, world.blockTokens)
-    const bookings = this.bookings[request.region]?.[isolate]
-    const speculative = bookings?.speculativeBytes(markers, nowMs)
+    const isolates = this.isolatesOf(request.region)
+    const { bookings } = isolates.of(isolate)
+    const speculative = bookings.speculativeBytes(markers, nowMs)
+    const othersSpeculative = isolates.othersSpeculativeBytes(isolate, markers, nowMs)
     const limit = Math.floor(request.promptTokens / world.blockTokens)
     world.regionView(request.region).match(request.blocks, limit, 0xffffffff, runs)
     return this.clusters.map((config, cluster): Candidate => {
       const rttMs = shape.rttMs[request.region]?.[shape.clusters[cluster]?.region ?? 0] ?? 0
       const knowledge = this.knowledge(config.cluster, cluster, request.region, markers, nowMs)
       const load = knowledge.state === 'known' ? knowledge.load : null
-      const heartbeatMs = knowledge.state === 'known' ? nowMs - knowledge.loadAgeMs - rttMs - AGENT_MS : 0
+      const heardMs = knowledge.state === 'known' ? nowMs - knowledge.loadAgeMs : 0
       const queuesMs = load ? [load.backlogMs, ...(load.otherBacklogsMs ?? [])] : [0]
       return {
         config,
         knowledge,
         rttMs,
-        bookedMs: bookedQueueMs(bookings?.booked(config.cluster, heartbeatMs, nowMs) ?? [], queuesMs),
-        speculativeBytes: speculative?.get(config.cluster) ?? 0,
+        bookedMs: bookedQueueMs(
+          [
+            ...bookings.booked(config.cluster, heardMs - rttMs - AGENT_MS, nowMs),
+            ...isolates.othersBooked(isolate, config.cluster, heardMs, nowMs),
+          ],
+          queuesMs,
+        ),
+        speculativeBytes: Math.max(
+          speculative.get(config.cluster) ?? 0,
+          othersSpeculative.get(config.cluster) ?? 0,
+        ),
         jurisdiction: null,
         isRegionDrained: false,
         isBreakerOpen: isOpen(cluster),
       }
     })
+  }
+
+  private isolatesOf(region: number): EdgeIsolates {
+    const found = this.isolates[region]
+    if (!found) throw new RangeError(`no region ${region}`)
+    return found
+  }
+
+  private rttFrom(region: number): (cluster: string) => number {
+    const { clusters, rttMs } = this.world.shape
+    const ways = new Map(clusters.map((cluster) => [cluster.name, rttMs[region]?.[cluster.region] ?? 0]))
+    return (cluster) => ways.get(cluster) ?? 0
   }
 
   private knowledge(

@@ -3,6 +3,7 @@
  * is wrong with it is said with the name of the field.
  */
 import { z } from 'zod'
+import { DELTA_INTERVAL_MS, HEARTBEAT_INTERVAL_MS } from '../../protocol/report.ts'
 import { burstsSchema } from '../workload/bursts.ts'
 import { conversationsSchema } from '../workload/conversations.ts'
 import { sharedPrefixSchema } from '../workload/shared-prefix.ts'
@@ -37,8 +38,9 @@ const worldSchema = z.strictObject({
   delays: z
     .strictObject({
       eventsMs: z.number().nonnegative().max(600_000).default(20),
-      reportMs: z.number().nonnegative().max(600_000).default(100),
-      heartbeatMs: z.number().positive().max(60_000).default(200),
+      reportMs: z.number().nonnegative().max(600_000).default(5),
+      batchMs: z.number().nonnegative().max(60_000).default(DELTA_INTERVAL_MS),
+      heartbeatMs: z.number().positive().max(60_000).default(HEARTBEAT_INTERVAL_MS),
       pollMs: z.number().positive().max(60_000).default(50),
       lossShare: z.number().min(0).max(1).default(0),
     })

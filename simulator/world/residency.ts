@@ -89,6 +89,8 @@ export class EngineResidency implements KvLog<number, BlockSequence> {
 export interface ViewSource {
   readonly log: ResidencyLog
   readonly delayMs: number
+  /** Changes set out together so often; 0: each at once. */
+  readonly batchMs?: number
 }
 
 /** What somebody believes of all endpoints. */
@@ -109,8 +111,9 @@ export class ResidencyView {
 
   /** Hears everything that has reached it by now. */
   advance(nowMs: number): void {
-    for (const { log, delayMs, reader } of this.sources) {
-      const untilMs = nowMs - delayMs
+    for (const { log, delayMs, batchMs = 0, reader } of this.sources) {
+      const sentMs = nowMs - delayMs
+      const untilMs = batchMs > 0 ? Math.floor(sentMs / batchMs) * batchMs : sentMs
       let at = reader.cursor - log.first
       for (; at < log.timesMs.length && (log.timesMs[at] ?? Infinity) <= untilMs; at++) {
         if (!this.isLost()) this.apply(log.codes[at] ?? 0, log.blocks[at] ?? 0)

@@ -12,8 +12,10 @@ export interface ClusterShape {
 export interface Delays {
   /** Engine event to the cluster's own index. */
   readonly eventsMs: number
-  /** Change to a directory, beside the way there. */
+  /** A report to a directory, beside the way there. */
   readonly reportMs: number
+  /** Changes are reported together so often. */
+  readonly batchMs: number
   readonly heartbeatMs: number
   /** How often a router without bookings reads the engines' metrics. */
   readonly pollMs: number

@@ -64,9 +64,9 @@ export class World implements PolicyWorld {
     )
     const losses = new Random(seed).fork('loss')
     const isLost = () => delays.lossShare > 0 && losses.next() < delays.lossShare
-    const view = (delayMs: (cluster: number) => number, hears: () => boolean) =>
+    const view = (delayMs: (cluster: number) => number, hears: () => boolean, batchMs = 0) =>
       new ResidencyView(
-        logs.map((log, cluster) => ({ log, delayMs: delayMs(cluster) })),
+        logs.map((log, cluster) => ({ log, delayMs: delayMs(cluster), batchMs })),
         blockCount,
         hears,
       )
@@ -76,7 +76,11 @@ export class World implements PolicyWorld {
       () => false,
     )
     this.regionViews = shape.regions.map((_, region) =>
-      view((cluster) => delays.eventsMs + delays.reportMs + this.oneWayMs(region, cluster), isLost),
+      view(
+        (cluster) => delays.eventsMs + delays.reportMs + this.oneWayMs(region, cluster),
+        isLost,
+        delays.batchMs,
+      ),
     )
     const now = () => this.clock.nowMs
     this.engines = endpoints.map(({ profile, cluster }, number) => {

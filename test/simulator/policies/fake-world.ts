@@ -42,7 +42,7 @@ export class FakeWorld implements PolicyWorld {
         endpoints: Array.from({ length: count }, () => ({ role: 'both' as const, profile })),
       })),
       kvBytesPerToken: profile.kvBytesPerToken,
-      delays: { eventsMs: 0, reportMs: 0, heartbeatMs: 200, pollMs: 50, lossShare: 0 },
+      delays: { eventsMs: 0, reportMs: 0, batchMs: 0, heartbeatMs: 200, pollMs: 50, lossShare: 0 },
       isolates: 1,
       outages: [],
       stalls: { share: 0, ms: 0 },

@@ -43,6 +43,20 @@ test('a view matches as the index of an agent does', () => {
   )
 })
 
+test('a view whose changes set out together hears of them when their batch has come', () => {
+  const log = new ResidencyLog()
+  const view = new ResidencyView([{ log, delayMs: 30, batchMs: 100 }], 10)
+  const into = new Int32Array(32 * TIER_COUNT)
+  const blocksAt = (nowMs: number) => {
+    view.advance(nowMs)
+    view.match(Int32Array.of(3, 4), 2, 1, into)
+    return into[0]
+  }
+  log.push(50, 0, 1, true, 3)
+  log.push(120, 0, 1, true, 4)
+  expect([blocksAt(129), blocksAt(130), blocksAt(229), blocksAt(230)]).toEqual([0, 1, 1, 2])
+})
+
 test('a view hears of changes behind its delay, counts copies, and forgets who lost everything', () => {
   const log = new ResidencyLog()
   const late = new ResidencyView([{ log, delayMs: 100 }], 10)
