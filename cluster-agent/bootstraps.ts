@@ -19,21 +19,31 @@ export class Bootstraps {
   readonly #known = new Map<string, Known>()
 
   /** null: the server does not answer, or names no engine. Never rejects. */
-  find({ bootstrap, rank }: EndpointSpec): Promise<Bootstrap | null> {
+  find(spec: EndpointSpec): Promise<Bootstrap | null> {
+    const { bootstrap } = spec
     if (bootstrap === undefined) return Promise.resolve(null)
-    const key = `${bootstrap} ${rank ?? 0}`
+    const key = keyOf(spec)
     const nowMs = performance.now()
     const known = this.#known.get(key)
     if (known && known.untilMs > nowMs) return known.found
     for (const [old, { untilMs }] of this.#known) if (untilMs <= nowMs) this.#known.delete(old)
-    const found = query(bootstrap, rank ?? 0).catch(() => null)
+    const found = query(bootstrap, rankOf(spec)).catch(() => null)
     this.#known.set(key, { untilMs: nowMs + FRESH_MS, found })
     return found
   }
 
-  forget({ bootstrap, rank }: EndpointSpec): void {
-    this.#known.delete(`${bootstrap} ${rank ?? 0}`)
+  forget(spec: EndpointSpec): void {
+    this.#known.delete(keyOf(spec))
   }
+}
+
+/** Ranks that are ports of one server have one bootstrap server, and `rank` is said of a port that serves several. */
+function rankOf({ bootstrapRank, rank }: EndpointSpec): number {
+  return bootstrapRank ?? rank ?? 0
+}
+
+function keyOf(spec: EndpointSpec): string {
+  return `${spec.bootstrap} ${rankOf(spec)}`
 }
 
 async function query(url: string, rank: number): Promise<Bootstrap | null> {

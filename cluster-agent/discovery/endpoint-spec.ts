@@ -73,6 +73,12 @@ export const endpointSchema = z.strictObject({
     .url({ protocol: /^https?$/ })
     .optional()
     .describe('Bootstrap server of a prefill engine, for mooncake'),
+  bootstrapRank: z
+    .int()
+    .min(0)
+    .max(1023)
+    .optional()
+    .describe('Data-parallel rank under which `bootstrap` knows the engine; default: `rank`, or 0'),
   peerTier: z
     .string()
     .regex(/^\S+:\d{1,5}$/)

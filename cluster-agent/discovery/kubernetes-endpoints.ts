@@ -123,7 +123,7 @@ function specsOf(
         ...(connector === undefined ? {} : { connector }),
         ...(bootstrapPort === undefined || role === 'decode'
           ? {}
-          : { bootstrap: `http://${host}:${bootstrapPort}` }),
+          : { bootstrap: `http://${host}:${bootstrapPort}`, bootstrapRank: rank }),
         ...(peerTierPort === undefined ? {} : { peerTier: `${host}:${peerTierPort + rank}` }),
         profile,
         incarnation: server.uid ?? server.address,

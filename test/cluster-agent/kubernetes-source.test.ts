@@ -111,11 +111,29 @@ test('how engines hand KV over is said once for all of them, with ports beside t
     peerTierPort: 7000,
     ranks: 2,
   })
-  expect(specs.map(({ connector, bootstrap, peerTier }) => [connector, bootstrap, peerTier])).toEqual([
-    ['mooncake', 'http://10.0.0.1:8998', '10.0.0.1:7000'],
-    ['mooncake', 'http://10.0.0.1:8998', '10.0.0.1:7001'],
-    ['mooncake', undefined, '10.0.0.2:7000'],
-    ['mooncake', undefined, '10.0.0.2:7001'],
+  expect(
+    specs.map(({ connector, bootstrap, bootstrapRank, peerTier }) => [
+      connector,
+      bootstrap,
+      bootstrapRank,
+      peerTier,
+    ]),
+  ).toEqual([
+    ['mooncake', 'http://10.0.0.1:8998', 0, '10.0.0.1:7000'],
+    ['mooncake', 'http://10.0.0.1:8998', 1, '10.0.0.1:7001'],
+    ['mooncake', undefined, undefined, '10.0.0.2:7000'],
+    ['mooncake', undefined, undefined, '10.0.0.2:7001'],
+  ])
+})
+
+test('ranks that are ports of a pod are those that its bootstrap server is asked for', async () => {
+  api.put(POOLS, pool({ app: 'vllm' }, [8000, 8001]))
+  api.put(PODS, pod('p', { labels: { 'llm-d.ai/role': 'prefill' } }))
+  await start({ inferencePool: 'pool', connector: 'mooncake', bootstrapPort: 8998 })
+  expect(specs.map(({ url, rank, bootstrapRank }) => [url, rank, bootstrapRank])).toEqual([
+    // No header names a rank to a port that serves one.
+    ['http://10.0.0.1:8000', undefined, 0],
+    ['http://10.0.0.1:8001', undefined, 1],
   ])
 })
 
