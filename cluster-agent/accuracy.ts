@@ -66,8 +66,7 @@ export class Accuracy implements RequestObserver, RosterPart {
   }
 
   noteFinished(request: FinishedRequest): void {
-    const { prefillEndpoint, decodeEndpoint, end, matchedTokens, cachedTokens, predictedTtftMs, ttftMs } =
-      request
+    const { prefillEndpoint, decodeEndpoint, end } = request
     if (end !== 'complete' || request.status >= 300) return
     for (const name of new Set([prefillEndpoint, decodeEndpoint])) {
       const number = name === null ? undefined : this.#numbers.get(name)
@@ -77,7 +76,7 @@ export class Accuracy implements RequestObserver, RosterPart {
     const number = prefillEndpoint === null ? undefined : this.#numbers.get(prefillEndpoint)
     const record = number === undefined ? undefined : this.#records.get(number)
     if (number === undefined || !record || !request.isForeseeable) return
-    record.predictions.note({ matchedTokens, cachedTokens, predictedTtftMs, ttftMs })
+    record.predictions.note({ ...request, mayMissEvents: this.#mayMissEvents(number) })
     if (++record.unjudged < JUDGED_EVERY) return
     record.unjudged = 0
     this.#judge(number, record)
@@ -106,19 +105,18 @@ export class Accuracy implements RequestObserver, RosterPart {
         )
     }
     const nowMs = performance.now()
-    const isCurable =
-      diagnosis === 'stale-residency' || (diagnosis === 'missing-events' && this.#mayMissEvents(number))
-    if (!isCurable || nowMs - record.healedMs < HEAL_INTERVAL_MS) return
+    if (nowMs - record.healedMs < HEAL_INTERVAL_MS) return
+    // What is known is true while something is missing: it stands until the engine has said everything again.
+    if (diagnosis === 'stale-residency') this.#sources.resync(number)
+    else if (diagnosis !== 'missing-events' || !this.#mayMissEvents(number) || !this.#sources.reread(number))
+      return
     record.healedMs = nowMs
     record.predictions.forget()
     this.counts.healed++
-    this.#sources.resync(number)
   }
 
-  /** Of a stream without gaps nothing is missing: prompts were not learnt in time, and a replay brings nothing. */
   #mayMissEvents(number: number): boolean {
-    const events = this.#sources.of(number)
-    return !events || events.counts.gaps > 0 || events.state !== 'live'
+    return this.#sources.of(number)?.mayMissEvents ?? true
   }
 
   #diagnose(number: number, { predictions }: EndpointRecord): Diagnosis | null {
@@ -133,8 +131,6 @@ export class Accuracy implements RequestObserver, RosterPart {
       engineBlockTokens: reading?.blockTokens ?? null,
       eventBlockTokens: roots.blockTokens,
       eventMessages: events?.counts.messages ?? 0,
-      eventGaps: events?.counts.gaps ?? 0,
-      isEventStreamLive: events?.state === 'live',
       saltedRoots: roots.salted,
       unsaltedRoots: roots.unsalted,
       differsFromGoodPeers: () => this.#differsFromGoodPeers(number),

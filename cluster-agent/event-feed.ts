@@ -27,12 +27,13 @@ const QUIET_MS = 3000
 const QUIET_MS_MAX = 60_000
 /** How late others may hear of a restart that the socket has told of: to forget twice would lose what came between. */
 const NEWS_MS_MAX = 10_000
-/**
- * A replay that gave nothing is not asked for again for so long, twice as long each time, unless the engine connects anew: live
- * events wait while it is.
- */
+/** A replay that gave nothing is not asked for again for so long, twice as long each time, unless the engine connects anew. */
 const COOL_DOWN_MS = 1000
 const COOL_DOWN_MS_MAX = 60_000
+/** So long live events behind a gap wait for a reply; not at all where the last replay gave nothing. */
+const PATIENCE_MS = 1000
+/** So long what was lost counts as a cause: by then an engine has mostly evicted it or said it again. */
+const LOSS_MS_MAX = 600_000
 
 export class EventFeed {
   readonly #options: FeedOptions
@@ -44,6 +45,8 @@ export class EventFeed {
   #timer: NodeJS.Timeout | undefined
   #heardMs = performance.now()
   #forgottenMs = Number.NEGATIVE_INFINITY
+  #connectedMs = Number.NEGATIVE_INFINITY
+  #repliedMs = Number.NEGATIVE_INFINITY
   #incarnation: string | null = null
   #quietMs = QUIET_MS
   #coolUntilMs = 0
@@ -62,6 +65,12 @@ export class EventFeed {
 
   get state(): StreamState {
     return this.#stream.state
+  }
+
+  /** Whether the engine may hold what was said and not heard: it was lost not long ago, and no replay has brought it. */
+  get mayMissEvents(): boolean {
+    const sinceMs = performance.now() - Math.max(this.#forgottenMs, this.#connectedMs)
+    return this.state !== 'live' || (this.#stream.isMissing && sinceMs <= LOSS_MS_MAX)
   }
 
   get counts() {
@@ -85,7 +94,7 @@ export class EventFeed {
   }
 
   connected(): void {
-    this.#heardMs = performance.now()
+    this.#heardMs = this.#connectedMs = performance.now()
     this.#coolUntilMs = 0
     this.#coolDownMs = COOL_DOWN_MS
     this.#quietMs = QUIET_MS
@@ -115,11 +124,19 @@ export class EventFeed {
     // Each rank counts its messages on its own.
     if (speaker !== null && speaker !== rank) this.#foreign++
     else this.#stream.receive(message)
+    this.#checkPatience()
   }
 
   /** Forgets what is known of the engine and reads it anew. */
   fence(reason: string): void {
     this.#stream.changed(reason)
+  }
+
+  /** Reads its history again. What is known stands until it comes; false where it never will. */
+  reread(): boolean {
+    this.#coolUntilMs = 0
+    this.#stream.reread()
+    return this.#options.replay !== undefined
   }
 
   /** Another process is there, says somebody who does not know whether the socket said so already. */
@@ -149,11 +166,31 @@ export class EventFeed {
   }
 
   #watch(): void {
+    this.#checkPatience()
     // Under load too: what an engine has said stays unknown otherwise until it says so again.
     if (performance.now() >= this.#coolUntilMs) this.#stream.refill()
     if (performance.now() - this.#heardMs < this.#quietMs) return
     this.#heardMs = performance.now()
     this.#stream.quiet()
+  }
+
+  #checkPatience(): void {
+    const hasFailed = this.#coolDownMs > COOL_DOWN_MS
+    if (!this.#stream.isWaiting) return
+    if (!hasFailed && performance.now() - this.#repliedMs <= PATIENCE_MS) return
+    this.#replaying.abort()
+    this.#noteReplay(false)
+    this.#stream.giveUpReplay()
+  }
+
+  #noteReplay(isWhole: boolean): void {
+    this.#quietMs = isWhole ? QUIET_MS : Math.min(this.#quietMs * 2, QUIET_MS_MAX)
+    if (isWhole) this.#coolDownMs = COOL_DOWN_MS
+    else {
+      this.#coolUntilMs = performance.now() + this.#coolDownMs
+      this.#coolDownMs = Math.min(this.#coolDownMs * 2, COOL_DOWN_MS_MAX)
+      this.#options.log.warn({ endpoint: this.#options.name }, 'KV events: no replay')
+    }
   }
 
   #apply({ seq, payload }: EventMessage): boolean {
@@ -192,24 +229,20 @@ export class EventFeed {
     }
     this.#replaying.abort()
     this.#replaying = new AbortController()
+    this.#repliedMs = performance.now()
     const { signal } = this.#replaying
     const done = replayEvents({
       address: replay,
       fromSeq,
       signal,
       onMessage: (message) => {
+        this.#repliedMs = performance.now()
         if (!signal.aborted) this.#stream.receiveReplay(token, message)
       },
       onMalformed: () => this.#malformed++,
     }).then((isWhole) => {
       if (signal.aborted) return
-      this.#quietMs = isWhole ? QUIET_MS : Math.min(this.#quietMs * 2, QUIET_MS_MAX)
-      if (isWhole) this.#coolDownMs = COOL_DOWN_MS
-      else {
-        this.#coolUntilMs = performance.now() + this.#coolDownMs
-        this.#coolDownMs = Math.min(this.#coolDownMs * 2, COOL_DOWN_MS_MAX)
-        this.#options.log.warn({ endpoint: this.#options.name, fromSeq }, 'KV events: no replay')
-      }
+      this.#noteReplay(isWhole)
       this.#stream.endReplay(token, isWhole)
     })
     this.#replays = Promise.all([this.#replays, done])

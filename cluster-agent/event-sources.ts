@@ -58,6 +58,11 @@ export class EventSources implements RosterPart {
     this.of(number)?.fence('asked to')
   }
 
+  /** Begins anew with a replay, and forgets only when it comes. False where there is none. */
+  reread(number: number): boolean {
+    return this.of(number)?.reread() ?? false
+  }
+
   open({ number }: Endpoint, spec: EndpointSpec): void {
     this.#roots.forget(number)
     this.#cluster.eventAge.forget(number)

@@ -7,6 +7,8 @@ export interface FinishedRequest extends Omit<Outcome, 'edgeRegion'> {
   readonly edgeRegion: string | null
   /** Whether what it would find cached could be known when it was chosen: by events, and with nobody before it. */
   readonly isForeseeable: boolean
+  /** Tokens of the prompt that had been learnt by then: of what lies behind them no event could tell. */
+  readonly knownTokens: number
 }
 
 export interface RequestObserver {
@@ -18,7 +20,7 @@ export interface RequestObserver {
 export function observerOf(log: OutcomeLog): RequestObserver {
   return {
     noteFinished(request) {
-      const { edgeRegion, isForeseeable: _, ...outcome } = request
+      const { edgeRegion, isForeseeable: _, knownTokens: __, ...outcome } = request
       if (edgeRegion !== null) log.note({ ...outcome, edgeRegion })
     },
   }

@@ -35,6 +35,7 @@ export const CHOICES_MAX = 8
 interface Choice {
   readonly pair: Pair
   readonly size: RequestSize
+  readonly knownTokens: number
   /** Where a request that is not handed over may load KV from. */
   readonly sourceParams: JsonObject | null
 }
@@ -99,7 +100,7 @@ export class Generation {
     for (let choice = 1; choice <= CHOICES_MAX && tries.mayGoOn; choice++) {
       const chosen = this.#choose(request, tries)
       if (!chosen) break
-      record.noteChoice(chosen.pair)
+      record.noteChoice(chosen.pair, chosen.knownTokens)
       this.#homes.note(request, chosen.pair)
       if (choice === 1) this.#learner.offer(request)
       const outcome = await this.#run(request, chosen, res, record)
@@ -117,7 +118,8 @@ export class Generation {
   #choose(request: GenerateRequest, tries: Tries): Choice | null {
     const { prompt, api } = request
     const { config } = this.#cluster
-    const { size, candidates } = this.#cluster.price(prompt, performance.now(), tries.endpoints)
+    const nowMs = performance.now()
+    const { size, candidates, knownTokens } = this.#cluster.price(prompt, nowMs, tries.endpoints)
     const asked = tries.isSplittable ? size : { ...size, isSplittable: false }
     const apart = config.unsaltedMessages ? candidates : takingSalt(api, candidates)
     if (candidates.length > 0 && apart.length === 0)
@@ -130,7 +132,7 @@ export class Generation {
     const source = tries.isSplittable
       ? this.#peerOf(pair)
       : peerWithMore(pair, candidates, (number) => this.#cluster.registry.spec(number))
-    return { pair, size, sourceParams: source && kvSourceParams(source, crypto.randomUUID()) }
+    return { pair, size, knownTokens, sourceParams: source && kvSourceParams(source, crypto.randomUUID()) }
   }
 
   /** Where the peer can be asked whose tier the choice counts on. */

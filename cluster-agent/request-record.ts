@@ -15,6 +15,7 @@ export class RequestRecord {
   readonly #request: GenerateRequest
   readonly #cluster: string
   #pair: Pair | null = null
+  #knownTokens = 0
   #reader: AnswerReader | null = null
   #ttftMs: number | null = null
   #usage: Usage | null = null
@@ -24,8 +25,10 @@ export class RequestRecord {
     this.#cluster = cluster
   }
 
-  noteChoice(pair: Pair): void {
+  /** `knownTokens`: of the prompt, as in `PricedPrompt`. */
+  noteChoice(pair: Pair, knownTokens: number): void {
     this.#pair = pair
+    this.#knownTokens = knownTokens
     this.#reader = null
     this.#ttftMs = null
     this.#usage = null
@@ -70,6 +73,7 @@ export class RequestRecord {
       outputTokens: usage?.outputTokens ?? (events > 0 ? events - 1 : null),
       matchedTokens: pair?.reusedTokens ?? 0,
       isForeseeable: pair !== null && isForeseeable(pair),
+      knownTokens: this.#knownTokens,
       ttftMs: this.#ttftMs,
       predictedTtftMs: pair ? predictedMs(pair) : null,
       durationMs: performance.now() - startMs,

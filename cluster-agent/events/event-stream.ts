@@ -1,10 +1,13 @@
 /**
  * One engine core's event stream: what was received, in any order and with any loss, turned into what may be believed. It
  * follows stream-table.ts and does no I/O: replays are asked for and handed in. The first part of history that is known
- * counts as positive knowledge: what was stored and not removed since is there.
+ * counts as positive knowledge: what was stored and not removed since is there. So does what is said while all of history
+ * is asked for and none of it has come.
  */
-import { EventCursor, MARKS } from './event-cursor.ts'
+import { EventCursor } from './event-cursor.ts'
 import type { EventMessage } from './frames.ts'
+import { HeldMessages } from './held-messages.ts'
+import { ReplayCourse } from './replay-course.ts'
 import { EVENT_STREAM_TABLE, type StreamEvent, type StreamState } from './stream-table.ts'
 
 export interface StreamEffects {
@@ -16,24 +19,16 @@ export interface StreamEffects {
   readonly replay: ((fromSeq: number, token: number) => void) | null
 }
 
-/** Live messages that wait for a replay. Beyond either they are let go and asked for again. */
-export const HELD_MAX = 10_000
-export const HELD_BYTES_MAX = 64 * 1024 * 1024
-
 export class EventStream {
   readonly #effects: StreamEffects
   readonly #cursor = new EventCursor()
+  readonly #course = new ReplayCourse()
+  readonly #held = new HeldMessages()
   #state: StreamState = 'cold'
-  #token = 0
-  /** The last message that was applied when the replay began, until the replay has come as far; -1: none. */
-  #awaitedSeq = -1
-  #held: EventMessage[] = []
-  #heldBytes = 0
-  #isOverrun = false
   /** Whether history may be had of which nothing is known, because a replay failed or had a hole. */
   #isPartial = false
-  /** Whether the first message of the replay ends what was known before. */
-  #isRefilling = false
+  /** Whether something was lost that no replay of all has brought since. */
+  #hasLost = false
   readonly counts = { applied: 0, replayed: 0, copies: 0, gaps: 0, holes: 0, fences: 0, overruns: 0 }
 
   constructor(effects: StreamEffects) {
@@ -47,6 +42,16 @@ export class EventStream {
   /** Whether `refill` may bring more than is known. */
   get isPartial(): boolean {
     return this.#isPartial
+  }
+
+  /** Whether the engine may hold what was said and not heard. */
+  get isMissing(): boolean {
+    return this.#isPartial || this.#hasLost
+  }
+
+  /** Whether live messages wait for the replay. */
+  get isWaiting(): boolean {
+    return this.#state === 'syncing' && this.#held.size > 0 && !this.#course.isEager
   }
 
   get nextSeq(): number | null {
@@ -68,7 +73,17 @@ export class EventStream {
 
   /** Reads the engine's history again, after a replay that failed. */
   refill(): void {
-    if (this.#isPartial && this.#effects.replay) this.#on('incomplete', '')
+    if (this.#isPartial) this.reread()
+  }
+
+  /** The same, whatever is known. */
+  reread(): void {
+    if (this.#effects.replay) this.#on('incomplete', '')
+  }
+
+  /** Nothing came of the replay for long: what waits for it is applied without. */
+  giveUpReplay(): void {
+    this.endReplay(this.#course.token, false)
   }
 
   /** A sign from elsewhere: forget what is known and read it anew. */
@@ -84,10 +99,13 @@ export class EventStream {
   }
 
   receiveReplay(token: number, message: EventMessage): void {
-    if (token !== this.#token || this.#state !== 'syncing') return
-    if (this.#isRefilling) this.#beginAnew()
+    if (token !== this.#course.token || this.#state !== 'syncing') return
+    if (this.#course.noteReply(message.seq)) {
+      this.#isPartial = false
+      this.#cursor.clear()
+      this.#effects.forget('read again')
+    }
     const { nextSeq } = this.#cursor
-    if (message.seq >= this.#awaitedSeq) this.#awaitedSeq = -1
     if (nextSeq === null || message.seq >= nextSeq) {
       this.counts.replayed++
       this.#apply(message)
@@ -99,16 +117,20 @@ export class EventStream {
 
   /** `isWhole`: the engine said that this was all. */
   endReplay(token: number, isWhole: boolean): void {
-    if (token !== this.#token || this.#state !== 'syncing') return
-    if (isWhole && this.#isRefilling) this.#isPartial = false
-    this.#isRefilling = false
+    const course = this.#course
+    if (token !== course.token || this.#state !== 'syncing') return
+    if (isWhole && course.isRefilling) this.#isPartial = false
+    if (isWhole && course.isAll) this.#hasLost = false
+    if (!isWhole && (course.isEager || this.#cursor.nextSeq === null)) this.#isPartial = true
+    // What was let go was applied before.
+    if (!isWhole && course.isEager) this.#held.isOverrun = false
+    course.end()
     // An engine that has not even the last message is not the one that sent it.
-    if (isWhole && this.#awaitedSeq >= 0) {
+    if (isWhole && course.awaitedSeq >= 0) {
       this.changed('replay contradicts')
       return
     }
     if (isWhole) this.#cursor.nextSeq ??= 0
-    else if (this.#cursor.nextSeq === null) this.#isPartial = true
     this.#on('replayed', '')
   }
 
@@ -131,8 +153,8 @@ export class EventStream {
         this.#forget(reason)
         break
       case 'refill':
-        this.#isRefilling = true
-        this.#replay(0)
+        this.#course.isRefilling = true
+        this.#replay()
         break
       case 'replay':
       case 'hold-and-replay':
@@ -152,75 +174,65 @@ export class EventStream {
   #apply(message: EventMessage): void {
     if (this.#cursor.nextSeq !== null && message.seq > this.#cursor.nextSeq) {
       this.counts.holes++
-      this.#isPartial = true
+      this.#isPartial = this.#hasLost = true
       this.#cursor.clear()
       this.#effects.forget('events are missing')
     }
     this.counts.applied++
     if (!this.#effects.apply(message)) {
       this.counts.holes++
+      this.#hasLost = true
       this.#effects.forget('unreadable events')
     }
     this.#cursor.note(message)
   }
 
-  /** The history comes that is read again. */
-  #beginAnew(): void {
-    this.#isRefilling = false
-    this.#isPartial = false
-    this.#awaitedSeq = -1
-    this.#cursor.clear()
-    this.#effects.forget('read again')
-  }
-
   #forget(reason: string): void {
     this.counts.fences++
-    this.#token++
+    this.#course.token++
+    this.#course.end()
     this.#cursor.clear()
-    this.#dropHeld()
-    this.#isOverrun = false
-    this.#isPartial = false
-    this.#isRefilling = false
+    this.#held.clear()
+    this.#isPartial = this.#hasLost = false
     this.#effects.forget(reason)
   }
 
-  /** By default from a few messages before the next one: they must be the same still. */
-  #replay(fromSeq = Math.max((this.#cursor.nextSeq ?? 0) - MARKS, 0)): void {
-    const { nextSeq } = this.#cursor
-    this.#token++
-    this.#awaitedSeq = nextSeq === null ? -1 : nextSeq - 1
-    if (this.#effects.replay) this.#effects.replay(fromSeq, this.#token)
-    else this.#on('replayed', '')
+  #replay(): void {
+    const fromSeq = this.#course.begin(this.#cursor.nextSeq)
+    if (this.#effects.replay) {
+      this.#effects.replay(fromSeq, this.#course.token)
+      return
+    }
+    this.#course.end()
+    this.#on('replayed', '')
   }
 
   #hold(message: EventMessage): void {
-    const last = this.#held.at(-1)
-    if (last && message.seq <= last.seq) {
+    if (this.#course.isEager && this.#cursor.isSame(message)) return
+    const lastSeq = this.#course.isEager ? (this.#cursor.nextSeq ?? 0) - 1 : this.#held.lastSeq
+    if (message.seq <= lastSeq) {
       // One connection keeps the order: this is another life. What is held is of the last one.
       this.#on('changed', 'sequence went back')
+      if (this.#state !== 'syncing') {
+        this.receive(message)
+        return
+      }
     }
-    this.#held.push(message)
-    this.#heldBytes += message.payload.length
-    if (this.#held.length <= HELD_MAX && this.#heldBytes <= HELD_BYTES_MAX) return
-    this.counts.overruns++
-    this.#isOverrun = true
-    this.#dropHeld()
+    if (!this.#held.add(message)) this.counts.overruns++
+    if (!this.#course.isEager && this.#cursor.nextSeq !== null) return
+    this.#course.noteEager(message.seq, this.#cursor.nextSeq)
+    this.#apply(message)
   }
 
   #settle(): void {
-    const held = this.#held
-    this.#dropHeld()
+    const { isOverrun } = this.#held
+    const held = this.#held.take()
     for (const message of held)
       if (this.#cursor.nextSeq === null || message.seq >= this.#cursor.nextSeq) this.#apply(message)
-    if (!this.#isOverrun) return
+    this.#held.isOverrun = false
+    if (!isOverrun) return
     // What was let go meanwhile is asked for, since an idle engine would not show that it is missing.
-    this.#isOverrun = false
     this.#state = 'syncing'
     this.#replay()
-  }
-
-  #dropHeld(): void {
-    this.#held = []
-    this.#heldBytes = 0
   }
 }

@@ -4,8 +4,9 @@
  */
 
 /**
- * cold: nobody is connected and nothing is known. syncing: a replay is under way and live messages wait. live: what the
- * engine says is applied as it comes. Each is honest: what is known is true, or it is forgotten.
+ * cold: nobody is connected and nothing is known. syncing: a replay is under way; live messages wait for it, or are applied
+ * while all of history is asked for and none has come. live: what the engine says is applied as it comes. Each is honest: what
+ * is known is true, or it is forgotten.
  */
 export type StreamState = 'cold' | 'syncing' | 'live'
 
@@ -29,7 +30,7 @@ export type StreamEvent =
 export type StreamAction =
   | 'none'
   | 'apply'
-  /** Keep the message until the replay is over. */
+  /** Keep the message until the replay is over; apply it too while all of history is asked for and none has come. */
   | 'hold'
   /** Keep it and ask for what lies before it. */
   | 'hold-and-replay'

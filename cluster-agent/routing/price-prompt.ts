@@ -50,6 +50,8 @@ export interface PromptShape {
 export interface PricedPrompt {
   readonly size: RequestSize
   readonly candidates: readonly Candidate[]
+  /** Tokens of the prompt that the ledger knows: as far as that its blocks can be found. */
+  readonly knownTokens: number
 }
 
 export function pricePrompt(
@@ -95,7 +97,7 @@ export function pricePrompt(
       unavailable: tried.has(number) ? 'tried' : cluster.unavailable(number),
     }
   })
-  return { size, candidates }
+  return { size, candidates, knownTokens: tokens }
 }
 
 /** Where a marker is learnt it says exactly how many tokens lie before it: an estimate may count a block too many. */

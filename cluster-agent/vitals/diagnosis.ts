@@ -27,10 +27,8 @@ export interface Evidence {
   readonly engineHits: number | null
   readonly engineBlockTokens: number | null
   readonly eventBlockTokens: number
-  /** Messages and gaps of its event stream, and whether the stream is up. */
+  /** Messages of its event stream. */
   readonly eventMessages: number
-  readonly eventGaps: number
-  readonly isEventStreamLive: boolean
   /** Roots of chains that its events stored, with a salt and without. */
   readonly saltedRoots: number
   readonly unsaltedRoots: number
@@ -74,8 +72,9 @@ export function diagnose(evidence: Evidence): Diagnosis | null {
     if (foundNothing && evidence.engineHits === 0) return 'prefix-caching-off'
     return evidence.differsFromGoodPeers() ? 'version' : 'stale-residency'
   }
-  if (drifts(predictions.under)) {
-    if (evidence.eventGaps > 0 || !evidence.isEventStreamLive) return 'missing-events'
+  // A prompt that was learnt too late says nothing of the events.
+  if (drifts(predictions.lost)) {
+    if (predictions.lostWhileMissing * 2 >= predictions.lost) return 'missing-events'
     return evidence.differsFromGoodPeers() ? 'version' : 'missing-events'
   }
   return null

@@ -10,6 +10,10 @@ export interface Observation {
   /** Tokens that the agent expected to be cached, and that the engine reported; null: it reported none. */
   readonly matchedTokens: number
   readonly cachedTokens: number | null
+  /** Tokens of the prompt that had been learnt: only what was found of them could have been predicted. */
+  readonly knownTokens: number
+  /** Whether events of the engine were missing then. */
+  readonly mayMissEvents: boolean
   readonly predictedTtftMs: number | null
   readonly ttftMs: number | null
 }
@@ -23,6 +27,9 @@ export interface PredictionSummary {
   /** More was predicted than found; less. */
   readonly over: number
   readonly under: number
+  /** Of those under: as much was found of what had been learnt; and while events were missing. */
+  readonly lost: number
+  readonly lostWhileMissing: number
   /** In the window: predictions above zero, and of those reports of zero. */
   readonly expected: number
   readonly expectedFoundNone: number
@@ -36,6 +43,9 @@ export interface PredictionSummary {
 
 interface Judged {
   readonly errorTokens: number | null
+  /** Of the error, what is not explained by a prompt that was learnt too late. */
+  readonly lostTokens: number
+  readonly mayMissEvents: boolean
   readonly wasExpected: boolean
   readonly foundNone: boolean
   readonly ttftRatio: number | null
@@ -45,10 +55,13 @@ export class Predictions {
   readonly #window: Judged[] = []
   #requests = 0
 
-  note({ matchedTokens, cachedTokens, predictedTtftMs, ttftMs }: Observation): void {
+  note(seen: Observation): void {
+    const { matchedTokens, cachedTokens, knownTokens, mayMissEvents, predictedTtftMs, ttftMs } = seen
     this.#requests++
     this.#window.push({
       errorTokens: cachedTokens === null ? null : matchedTokens - cachedTokens,
+      lostTokens: Math.min(cachedTokens ?? 0, knownTokens) - matchedTokens,
+      mayMissEvents,
       wasExpected: matchedTokens > 0,
       foundNone: cachedTokens === 0,
       ttftRatio: predictedTtftMs && ttftMs !== null ? ttftMs / predictedTtftMs : null,
@@ -63,7 +76,7 @@ export class Predictions {
 
   /** `toleranceTokens`: a prediction that is off by less is exact: engines count whole blocks, and never the last token. */
   summary(toleranceTokens: number): PredictionSummary {
-    const seen = { reported: 0, exact: 0, over: 0, under: 0 }
+    const seen = { reported: 0, exact: 0, over: 0, under: 0, lost: 0, lostWhileMissing: 0 }
     const hopes = { expected: 0, expectedFoundNone: 0, expectedUnreported: 0 }
     let errorTokens = 0
     for (const one of this.#window) {
@@ -77,6 +90,8 @@ export class Predictions {
       if (error >= toleranceTokens) seen.over++
       else if (error <= -toleranceTokens) seen.under++
       else seen.exact++
+      if (one.lostTokens >= toleranceTokens) seen.lost++
+      if (one.lostTokens >= toleranceTokens && one.mayMissEvents) seen.lostWhileMissing++
       if (one.wasExpected) hopes.expected++
       if (one.wasExpected && one.foundNone) hopes.expectedFoundNone++
     }

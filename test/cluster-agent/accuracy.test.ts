@@ -34,8 +34,11 @@ function rig() {
   const resynced: number[] = []
   const well: number[] = []
   const lines: string[] = []
+  const reread: number[] = []
+  const feed = { state: 'live', counts: { messages: 10, gaps: 1 }, mayMissEvents: false }
   const sources = {
-    of: () => ({ state: 'live', counts: { messages: 10, gaps: 0 } }),
+    of: () => feed,
+    reread: (number: number) => reread.push(number) > 0,
     rootsOf: () => ({ salted: 10, unsalted: 0, blockTokens: 16, sameHashes: 0, otherHashes: 0 }),
     resync: (number: number) => resynced.push(number),
   } as unknown as EventSources
@@ -56,6 +59,7 @@ function rig() {
       isForeseeable: true,
       matchedTokens: 320,
       cachedTokens: 320,
+      knownTokens: 320,
       predictedTtftMs: 10,
       ttftMs: 10,
       ...fields,
@@ -63,7 +67,7 @@ function rig() {
   const times = (count: number, fields: Partial<FinishedRequest>) => {
     for (let i = 0; i < count; i++) finish(fields)
   }
-  return { accuracy, times, resynced, well, lines }
+  return { accuracy, times, resynced, reread, feed, well, lines }
 }
 
 test('belief in what is not there is named once, and cured by a replay', () => {
@@ -109,4 +113,21 @@ test('what a burst expects of itself, or finds after a wait, is no evidence', ()
   times(100, { cachedTokens: 0, isForeseeable: false })
   expect(accuracy.of(0)).toMatchObject({ diagnosis: null, summary: { reported: 0 } })
   expect(resynced).toEqual([])
+})
+
+test('a gap that was closed is no cause, and what is true is not forgotten for what is missing', () => {
+  const { accuracy, times, resynced, reread, feed } = rig()
+  times(16, { matchedTokens: 0 })
+  expect(accuracy.of(0)?.diagnosis).toBe('missing-events')
+  expect([resynced, reread]).toEqual([[], []])
+  feed.mayMissEvents = true
+  times(16, { matchedTokens: 0 })
+  expect([resynced, reread]).toEqual([[], [0]])
+})
+
+test('a prompt that was learnt after it was answered is no evidence', () => {
+  const { accuracy, times, resynced, reread } = rig()
+  times(100, { matchedTokens: 0, knownTokens: 0 })
+  expect(accuracy.of(0)).toMatchObject({ diagnosis: null, summary: { under: 64, lost: 0 } })
+  expect([resynced, reread]).toEqual([[], []])
 })

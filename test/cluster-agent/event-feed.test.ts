@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pino } from 'pino'
 import { afterEach, expect, test } from 'vitest'
-import { Publisher } from 'zeromq'
+import { Publisher, Router } from 'zeromq'
 import { BlockIndex } from '../../cluster-agent/blocks/block-index.ts'
 import { findEventAddresses } from '../../cluster-agent/event-addresses.ts'
 import { EventFeed } from '../../cluster-agent/event-feed.ts'
@@ -71,6 +71,25 @@ test.each(ENGINE_VERSIONS)(
     expect(feed.counts).toMatchObject({ malformed: 0, unusual: 0, fences: 0 })
   },
 )
+
+test('an engine whose replay never answers is heard all the same', async () => {
+  const engine = await open()
+  const mute = new Router({ linger: 0 })
+  await mute.bind('tcp://127.0.0.1:*')
+  closing.push(() => mute.close())
+  const { index, options } = indexed()
+  const feed = new EventSubscriber({
+    ...options,
+    replay: mute.lastEndpoint!,
+    events: engine.eventsEndpoint,
+  })
+  closing.push(() => feed.stop())
+  feed.start()
+  await mute.receive()
+  await ask(engine, 'said ')
+  await until('it to be heard', () => resident(index) > 0)
+  expect([feed.state, feed.mayMissEvents]).toEqual(['syncing', true])
+})
 
 test('the last words of an engine that falls silent are not lost for long', async () => {
   const engine = await open()

@@ -5,7 +5,18 @@ import { Engine, Subscription } from './publishing-engine.ts'
 
 type Act =
   | { readonly kind: 'store' | 'remove'; readonly n: number }
-  | { readonly kind: 'deliver' | 'lose' | 'copy' | 'swap' | 'clear' | 'quiet' | 'refill' | 'answer' }
+  | {
+      readonly kind:
+        | 'deliver'
+        | 'lose'
+        | 'copy'
+        | 'swap'
+        | 'clear'
+        | 'quiet'
+        | 'refill'
+        | 'answer'
+        | 'give-up'
+    }
   | { readonly kind: 'break'; readonly replies: number }
   | { readonly kind: 'restart'; readonly isSeen: boolean }
 
@@ -24,6 +35,7 @@ const act: fc.Arbitrary<Act> = fc.oneof(
         'quiet' as const,
         'refill' as const,
         'clear' as const,
+        'give-up' as const,
       ),
     }),
   },
@@ -46,6 +58,7 @@ function play(acts: readonly Act[], bufferMax: number): { engine: Engine; sub: S
     else if (step.kind === 'swap' && wire.length > 1) wire = [wire[1]!, wire[0]!, ...wire.slice(2)]
     else if (step.kind === 'quiet') sub.stream.quiet()
     else if (step.kind === 'refill') sub.stream.refill()
+    else if (step.kind === 'give-up' && sub.stream.isWaiting) sub.stream.giveUpReplay()
     else if (step.kind === 'answer') sub.answer(engine)
     else if (step.kind === 'break') sub.answer(engine, step.replies)
     else if (step.kind === 'restart') {

@@ -1,6 +1,6 @@
 import { encode } from '@msgpack/msgpack'
 import { expect, test } from 'vitest'
-import { HELD_MAX } from '../../../cluster-agent/events/event-stream.ts'
+import { HELD_MAX } from '../../../cluster-agent/events/held-messages.ts'
 import { EVENT_STREAM_TABLE, type StreamEvent } from '../../../cluster-agent/events/stream-table.ts'
 import { connectedPair, Engine, Subscription } from './publishing-engine.ts'
 
@@ -18,7 +18,7 @@ test('every state answers every event, and only a replay or its end leads to liv
     }
 })
 
-test('history before the subscription is read first, and live messages wait for it', () => {
+test('history before the subscription is read first, and what is said meanwhile comes behind it', () => {
   const engine = new Engine(10_000)
   const sub = new Subscription()
   engine.step(0, true)
@@ -98,7 +98,7 @@ test('a restart shows by the connection, by a sequence that goes back, or by wor
     if (sign === 'incarnation') sub.stream.changed('another incarnation')
     sub.settle(engine)
     expect(sub.resident).toEqual(engine.resident)
-    expect(sub.reasons).toHaveLength(1)
+    expect(sub.reasons.filter((reason) => reason !== 'read again')).toHaveLength(1)
   }
 })
 
@@ -151,7 +151,7 @@ test('a replay that ends early is used as far as it goes', () => {
   sub.stream.receive(engine.step(3, true)!)
   sub.answer(engine, 1)
   // Block 0 was told, what lies between was not: it counts no longer, since a removal may lie there.
-  expect(sub.reasons).toEqual(['events are missing'])
+  expect(sub.reasons).toEqual(['read again', 'events are missing'])
   expect(sub.stream.state).toBe('live')
   for (const hash of sub.resident) expect(engine.resident).toContain(hash)
 })
@@ -246,4 +246,102 @@ test('what waits for a replay is bounded, and what was let go is asked for', () 
   sub.settle(engine)
   expect(sub.stream.counts.overruns).toBe(1)
   expect(sub.resident).toEqual([engine.hash(0)])
+})
+
+test('where no replay answers, what is said is applied as it comes', () => {
+  const engine = new Engine(10_000)
+  const sub = new Subscription()
+  engine.step(1, true)
+  engine.step(0, true)
+  sub.stream.connected()
+  for (const n of [1, 2]) {
+    sub.stream.receive(engine.step(n, true)!)
+    expect(sub.stream.state).toBe('syncing')
+  }
+  sub.stream.receive(engine.step(2, false)!)
+  // Their parent is not known. What begins a chain is.
+  expect(sub.resident).toEqual([])
+  sub.stream.receive(engine.step(0, true)!)
+  expect(sub.resident).toEqual([engine.hash(0), engine.hash(1)])
+  sub.answer(engine, 0)
+  expect([sub.stream.state, sub.stream.isMissing]).toEqual(['live', true])
+  expect(sub.resident).toEqual([engine.hash(0), engine.hash(1)])
+
+  // The same while history is read again: what is known stands, and goes on.
+  sub.stream.refill()
+  sub.stream.receive(engine.step(2, true)!)
+  expect(sub.stream.state).toBe('syncing')
+  expect(sub.resident).toEqual([engine.hash(0), engine.hash(1), engine.hash(2)])
+  sub.answer(engine)
+  expect(sub.reasons).toEqual(['read again'])
+  expect(sub.resident).toEqual(engine.resident)
+  expect(sub.stream.isMissing).toBe(false)
+  for (const n of [2, 1, 0]) sub.stream.receive(engine.step(n, false)!)
+  sub.stream.receive(engine.step(0, false)!)
+  // Each copy was counted once.
+  expect([sub.resident, engine.resident]).toEqual([[], []])
+})
+
+test('of what was said before history came only what is missing is forgotten', () => {
+  const engine = new Engine(10_000)
+  const sub = new Subscription()
+  sub.stream.connected()
+  for (const n of [0, 1]) sub.stream.receive(engine.step(n, true)!)
+  sub.answer(engine)
+  expect(sub.reasons).toEqual([])
+  expect(sub.resident).toEqual(engine.resident)
+})
+
+test('another life shows while history is asked for', () => {
+  const engine = new Engine(10_000)
+  const sub = new Subscription()
+  for (const n of [0, 1, 2]) engine.step(n, true)
+  sub.stream.connected()
+  sub.stream.receive(engine.step(0, true)!)
+  engine.restart()
+  sub.stream.receive(engine.step(0, true)!)
+  expect(sub.reasons).toEqual(['sequence went back'])
+  expect(sub.resident).toEqual(engine.resident)
+  sub.settle(engine)
+  expect(sub.resident).toEqual(engine.resident)
+})
+
+test('what waits behind a gap is applied when the replay is given up', () => {
+  const { engine, sub } = connectedPair()
+  sub.stream.receive(engine.step(0, true)!)
+  expect([sub.stream.isWaiting, sub.stream.isMissing]).toEqual([false, false])
+  engine.clear()
+  sub.stream.receive(engine.step(0, true)!)
+  expect(sub.stream.isWaiting).toBe(true)
+  const late = sub.asked!
+  sub.stream.giveUpReplay()
+  expect(sub.reasons).toEqual(['events are missing'])
+  expect([sub.stream.state, sub.stream.isWaiting, sub.stream.isMissing]).toEqual(['live', false, true])
+  expect(sub.resident).toEqual(engine.resident)
+  // What comes of it now is of no use.
+  sub.stream.receiveReplay(late.token, engine.buffer[0]!)
+  expect(sub.resident).toEqual(engine.resident)
+  sub.stream.refill()
+  sub.settle(engine)
+  expect(sub.stream.isMissing).toBe(false)
+})
+
+test('a gap that its replay closed loses nothing; a payload that cannot be read does, until all is read again', () => {
+  const { engine, sub } = connectedPair()
+  engine.step(0, true)
+  sub.stream.receive(engine.step(1, true)!)
+  sub.settle(engine)
+  expect([sub.stream.counts.gaps, sub.stream.isMissing]).toEqual([1, false])
+  sub.stream.receive(engine.publish({ type: 'BlockRemoved', block_hashes: 1 }))
+  expect(sub.stream.isMissing).toBe(true)
+  expect(sub.resident).toEqual([])
+  sub.stream.quiet()
+  sub.settle(engine)
+  expect(sub.stream.isMissing).toBe(true)
+  sub.stream.receive(engine.step(0, true)!)
+  sub.stream.reread()
+  // It stands until it comes.
+  expect(sub.resident).toEqual([engine.hash(0)])
+  sub.settle(engine)
+  expect([sub.stream.isMissing, sub.resident]).toEqual([false, [engine.hash(0)]])
 })

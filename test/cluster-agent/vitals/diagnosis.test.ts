@@ -5,14 +5,27 @@ import {
   type Diagnosis,
   type Evidence,
 } from '../../../cluster-agent/vitals/diagnosis.ts'
-import { Predictions, WINDOW } from '../../../cluster-agent/vitals/predictions.ts'
+import { Predictions, WINDOW, type Observation } from '../../../cluster-agent/vitals/predictions.ts'
 
 const BLOCK = 16
 
-function predictions(matched: number, cached: number | null, requests = OBSERVED_MIN * 2) {
+const seen: Observation = {
+  matchedTokens: 320,
+  cachedTokens: 320,
+  knownTokens: 400,
+  mayMissEvents: false,
+  predictedTtftMs: 100,
+  ttftMs: 150,
+}
+
+function predictions(
+  matchedTokens: number,
+  cachedTokens: number | null,
+  requests = OBSERVED_MIN * 2,
+  more: Partial<Observation> = {},
+) {
   const made = new Predictions()
-  for (let i = 0; i < requests; i++)
-    made.note({ matchedTokens: matched, cachedTokens: cached, predictedTtftMs: 100, ttftMs: 150 })
+  for (let i = 0; i < requests; i++) made.note({ ...seen, matchedTokens, cachedTokens, ...more })
   return made.summary(BLOCK)
 }
 
@@ -23,8 +36,6 @@ const sound: Evidence = {
   engineBlockTokens: BLOCK,
   eventBlockTokens: BLOCK,
   eventMessages: 50,
-  eventGaps: 0,
-  isEventStreamLive: true,
   saltedRoots: 20,
   unsaltedRoots: 0,
   differsFromGoodPeers: () => false,
@@ -48,24 +59,33 @@ test.for<[Diagnosis | null, Partial<Evidence>]>([
   ['hash-seed', { sameHashes: 0, otherHashes: 20 }],
   [null, { sameHashes: 0, otherHashes: 20, sharesTiers: false }],
   ['stale-residency', { predictions: predictions(320, 160) }],
-  ['missing-events', { predictions: predictions(0, 320), eventGaps: 3 }],
   ['missing-events', { predictions: predictions(0, 320) }],
+  ['version', { predictions: predictions(0, 320), differsFromGoodPeers: () => true }],
+  [
+    'missing-events',
+    {
+      predictions: predictions(0, 320, OBSERVED_MIN, { mayMissEvents: true }),
+      differsFromGoodPeers: () => true,
+    },
+  ],
+  // Prompts that were learnt late: not at all, or not as far as the engine knew them.
+  [null, { predictions: predictions(0, 320, OBSERVED_MIN, { knownTokens: 0 }) }],
+  [null, { predictions: predictions(160, 320, OBSERVED_MIN, { knownTokens: 175 }) }],
+  ['missing-events', { predictions: predictions(160, 320, OBSERVED_MIN, { knownTokens: 176 }) }],
 ])('%s', ([diagnosis, evidence]) => {
   expect(diagnose({ ...sound, ...evidence })).toBe(diagnosis)
 })
 
 test('the window forgets, the count does not; the ratio is a median', () => {
   const made = new Predictions()
-  for (let i = 0; i < WINDOW; i++)
-    made.note({ matchedTokens: 320, cachedTokens: 0, predictedTtftMs: 100, ttftMs: 1e6 })
+  for (let i = 0; i < WINDOW; i++) made.note({ ...seen, cachedTokens: 0, ttftMs: 1e6 })
   expect(made.summary(BLOCK)).toMatchObject({
     over: WINDOW,
     exact: 0,
     biasTokens: 320,
     expectedFoundNone: WINDOW,
   })
-  for (let i = 0; i < WINDOW; i++)
-    made.note({ matchedTokens: 320, cachedTokens: 320, predictedTtftMs: 100, ttftMs: i === 7 ? 1e6 : 200 })
+  for (let i = 0; i < WINDOW; i++) made.note({ ...seen, ttftMs: i === 7 ? 1e6 : 200 })
   expect(made.summary(BLOCK)).toMatchObject({ requests: 2 * WINDOW, exact: WINDOW, over: 0, ttftRatio: 2 })
   made.forget()
   expect(made.summary(BLOCK)).toMatchObject({ reported: 0, biasTokens: 0, ttftRatio: null })
