@@ -3,7 +3,7 @@
  * blocks for each endpoint. vLLM announces every physical copy and every eviction of one, so copies are counted: a block
  * is gone when the last copy is. At its bounds the index refuses blocks: what it does not know it does not claim.
  */
-import { TIERS, tierByMedium } from '../../core/tiers.ts'
+import { TIERS } from '../../core/tiers.ts'
 import { saltOf } from '../events/block-identity.ts'
 import { EventBatch } from '../events/event-batch.ts'
 import type { EngineHash, HashRun, KvEvent, RemovedRun, StoredRun } from '../events/kv-event.ts'
@@ -15,6 +15,7 @@ import { ENTRIES_MAX, EngineHashes } from './engine-hashes.ts'
 import type { IndexBounds, IndexCounts } from './bounds.ts'
 import { GateCopies } from './gate-copies.ts'
 import { gatedDepth } from './gates.ts'
+import { MediumTier } from './medium-tier.ts'
 import { Residency, type MatchRun } from './residency.ts'
 import type { TierCounts } from './tier-counts.ts'
 
@@ -33,6 +34,7 @@ export class BlockIndex {
   readonly #scratch = new EventBatch()
   readonly #keys = new Int32Array(2 * STRIDE)
   readonly #warmed = new Int32Array(STRIDE)
+  readonly #mediumTier = new MediumTier()
   #applied = 0
   #ignored = 0
   #refused = 0
@@ -149,7 +151,7 @@ export class BlockIndex {
   }
 
   #store(state: EndpointState, run: StoredRun): void {
-    const tier = tierByMedium(run.medium)
+    const tier = this.#mediumTier.of(run.medium)
     const role = state.groups.roleOf(run)
     const gate = role === 'ignored' || role === 'indexed' ? null : state.groups.gate(run.group, role, run)
     if (!tier || (role !== 'indexed' && !gate)) this.#ignored++
@@ -227,7 +229,7 @@ export class BlockIndex {
 
   #remove({ number, groups, orphans }: EndpointState, run: RemovedRun): void {
     const gate = groups.gateOf(run.group)
-    const tier = tierByMedium(run.medium)
+    const tier = this.#mediumTier.of(run.medium)
     if (!tier || (!gate && run.group !== (groups.indexed ?? run.group))) {
       this.#ignored++
       return

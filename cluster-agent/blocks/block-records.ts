@@ -107,10 +107,18 @@ export class BlockRecords {
 
   /** Touches so many records. */
   warmRecords(records: Int32Array, count: number): void {
+    const words = this.#words
+    const { heads } = this.#buckets
     let touched = 0
     for (let i = 0; i < count; i++) {
       const record = records[i] as number
-      if (record >= 0) touched ^= this.#words[record * WORDS] as number
+      if (record >= 0) touched ^= words[record * WORDS + RETAINS] as number
+    }
+    // What is found in its bucket when it goes.
+    for (let i = 0; i < count; i++) {
+      const record = records[i] as number
+      const first = record < 0 ? 0 : (heads[this.#buckets.of(words[record * WORDS] as number)] as number)
+      if (first > 0) touched ^= words[(first - 1) * WORDS] as number
     }
     this.#touched = touched
   }

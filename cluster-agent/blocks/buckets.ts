@@ -18,8 +18,11 @@ export class Buckets {
   }
 
   of(hash: number): number {
-    const at = hash & this.#mask
-    return at < this.#live ? at : at & (this.#mask >>> 1)
+    const mask = this.#mask
+    const at = hash & mask
+    // Without a branch: nothing foretells whether the bucket was split off already. All bits are set when it was not.
+    const isAhead = (this.#live - 1 - at) >> 31
+    return at & (mask >>> (isAhead & 1))
   }
 
   /** The first item of the bucket that is split `ahead` splits from now. */

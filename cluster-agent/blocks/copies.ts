@@ -35,18 +35,15 @@ export class Copies {
   /** False when there is no room. */
   add(endpoint: number, lo: number, hi: number, block: Block, tier: number): boolean {
     const hashes = this.#hashes
-    let entry = hashes.find(endpoint, lo, hi)
+    let entry = hashes.enter(endpoint, lo, hi, block)
     // The hash means another block than it did: another size, another parent, or a hash of content alone.
     if (entry !== NO_ENTRY && hashes.block(entry) !== block) {
       this.#drop(endpoint, entry)
-      entry = NO_ENTRY
+      entry = hashes.enter(endpoint, lo, hi, block)
     }
-    if (entry === NO_ENTRY) {
-      entry = hashes.add(endpoint, lo, hi, block)
-      if (entry === NO_ENTRY) return false
-      this.#table.retain(block)
-    }
-    hashes.setCopies(entry, tier, hashes.copies(entry, tier) + 1)
+    if (entry === NO_ENTRY) return false
+    if (!hashes.hasCopies(entry)) this.#table.retain(block)
+    hashes.addCopy(entry, tier)
     if (this.#residency.set(block, endpoint, tier, true)) this.#onChange(block, endpoint)
     return true
   }

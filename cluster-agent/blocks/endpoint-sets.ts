@@ -31,7 +31,7 @@ export class EndpointSets {
   #free: SetNumber[] = []
   #made = 1
   /** The last move: the blocks of a run make the same one. Void when a set is freed, whose number may mean another. */
-  readonly #last = { from: NO_SET, at: 0, bit: 0, to: NO_SET }
+  readonly #last = { from: NO_SET, to: NO_SET, endpoint: 0, tier: 0, isMember: false }
 
   constructor(endpoints: number, setsMax: number = SETS_MAX) {
     this.endpointWords = Math.max(Math.ceil(endpoints / ENDPOINTS_A_WORD), 1)
@@ -57,19 +57,30 @@ export class EndpointSets {
     return ((this.word(set, tier, endpoint >>> 5) >>> (endpoint & 31)) & 1) === 1
   }
 
+  /** As `toggle`, when the last move that was made is the same one; else NO_SET. */
+  repeat(set: SetNumber, endpoint: number, tier: number, isMember: boolean): SetNumber {
+    const last = this.#last
+    const isSame =
+      last.from === set && last.endpoint === endpoint && last.tier === tier && last.isMember === isMember
+    return isSame ? this.#move(set, last.to) : NO_SET
+  }
+
   /** The set that has or lacks one member more; a block moves there from `set`. NO_SET: nothing moved. */
   toggle(set: SetNumber, endpoint: number, tier: number): SetNumber {
     const at = (tier - 1) * this.endpointWords + (endpoint >>> 5)
     const bit = (1 << (endpoint & 31)) >>> 0
-    const last = this.#last
-    if (last.from === set && last.at === at && last.bit === bit) return this.#move(set, last.to)
     const hash = (this.#hashes[set] as number) ^ finish(Math.imul(at * 32 + (endpoint & 31) + 1, 0x9e3779b1))
     let to = this.#find(set, hash, at, bit)
     if (to === NO_SET) {
       to = this.#make(set, hash, at, bit)
       if (to === NO_SET) return NO_SET
     }
-    Object.assign(last, { from: set, at, bit, to })
+    const last = this.#last
+    last.from = set
+    last.to = to
+    last.endpoint = endpoint
+    last.tier = tier
+    last.isMember = !this.has(set, endpoint, tier)
     return this.#move(set, to)
   }
 

@@ -7,6 +7,7 @@ import { hashOf, type EngineHash } from '../events/kv-event.ts'
 import type { Block } from './block-table.ts'
 import { finish } from './block-key.ts'
 import { Buckets } from './buckets.ts'
+import { LanePages, PAGE } from './lane-pages.ts'
 
 /** The number of an entry. */
 export type Entry = number
@@ -25,31 +26,15 @@ const COPIES = 4
 const COPIES_MAX = 255
 const FREE = -2
 
-const PAGE_BITS = 8
-const PAGE = 1 << PAGE_BITS
-
-interface Lane {
-  readonly pages: number[]
-  /** Entries of the last page that were ever used. */
-  fresh: number
-  free: number
-  count: number
-}
-
 export class EngineHashes {
-  readonly #entriesMax: number
   readonly #buckets = new Buckets()
-  readonly #lanes = new Map<number, Lane>()
+  readonly #lanes: LanePages
   #words = new Int32Array(PAGE * WORDS)
-  /** Lane of each page. */
-  #owners = new Int32Array(1)
-  #pages = 0
-  readonly #freePages: number[] = []
   #count = 0
   #touched = 0
 
   constructor(entriesMax: number = ENTRIES_MAX) {
-    this.#entriesMax = entriesMax
+    this.#lanes = new LanePages(entriesMax)
   }
 
   get size(): number {
@@ -61,7 +46,7 @@ export class EngineHashes {
   }
 
   get bytes(): number {
-    return this.#pages * (PAGE * WORDS + 1) * 4 + this.#buckets.bytes
+    return this.#lanes.size * (PAGE * WORDS + 1) * 4 + this.#buckets.bytes
   }
 
   /** As `BlockRecords.warm`, for hashes of a batch; gives the blocks that they seem to mean. */
@@ -74,11 +59,15 @@ export class EngineHashes {
       ] as number
     }
     let touched = 0
+    for (let i = 0; i < count; i++) touched ^= words[((blocks[i] as number) - 1) * WORDS] ?? 0
     for (let i = 0; i < count; i++) {
-      const first = blocks[i] as number
-      blocks[i] = first > 0 ? (words[(first - 1) * WORDS + BLOCK] as number) : -1
-      const second = first > 0 ? (words[(first - 1) * WORDS + NEXT] as number) : 0
-      if (second > 0) touched ^= words[(second - 1) * WORDS] as number
+      const base = ((blocks[i] as number) - 1) * WORDS
+      if (base < 0) blocks[i] = -1
+      else if (words[base + LO] === pairs[(from + i) * 2]) blocks[i] = words[base + BLOCK] as number
+      else {
+        const second = words[base + NEXT] as number
+        blocks[i] = second > 0 ? (words[(second - 1) * WORDS + BLOCK] as number) : -1
+      }
     }
     for (let i = 0; i < count; i++) {
       const first = this.#buckets.upcoming(i)
@@ -88,18 +77,14 @@ export class EngineHashes {
   }
 
   find(lane: number, lo: number, hi: number): Entry {
-    const words = this.#words
-    for (let at = (this.#buckets.heads[this.#bucket(lane, lo, hi)] as number) - 1; at >= 0;) {
-      const base = at * WORDS
-      if (words[base + LO] === lo && words[base + HI] === hi && this.#owners[at >>> PAGE_BITS] === lane)
-        return at
-      at = (words[base + NEXT] as number) - 1
-    }
-    return NO_ENTRY
+    return this.#findIn(this.#bucket(lane, lo, hi), lane, lo, hi)
   }
 
-  /** A hash that is not there yet, without copies; NO_ENTRY at the bound. */
-  add(lane: number, lo: number, hi: number, block: Block): Entry {
+  /** The entry of a hash; where there is none, a new one that means `block` and has no copies. NO_ENTRY at the bound. */
+  enter(lane: number, lo: number, hi: number, block: Block): Entry {
+    const bucket = this.#bucket(lane, lo, hi)
+    const found = this.#findIn(bucket, lane, lo, hi)
+    if (found !== NO_ENTRY) return found
     const entry = this.#take(lane)
     if (entry === NO_ENTRY) return NO_ENTRY
     const words = this.#words
@@ -108,9 +93,9 @@ export class EngineHashes {
     words[base + HI] = hi
     words[base + BLOCK] = block
     words[base + COPIES] = 0
-    const bucket = this.#bucket(lane, lo, hi)
-    words[base + NEXT] = this.#buckets.heads[bucket] as number
-    this.#buckets.heads[bucket] = entry + 1
+    const { heads } = this.#buckets
+    words[base + NEXT] = heads[bucket] as number
+    heads[bucket] = entry + 1
     this.#count++
     const split = this.#buckets.dueSplit(this.#count)
     if (split >= 0) this.#rebucket(split)
@@ -121,8 +106,9 @@ export class EngineHashes {
     const words = this.#words
     const base = entry * WORDS
     const bucket = this.#bucket(lane, words[base + LO] as number, words[base + HI] as number)
-    let at = this.#buckets.heads[bucket] as number
-    if (at === entry + 1) this.#buckets.heads[bucket] = words[base + NEXT] as number
+    const { heads } = this.#buckets
+    let at = heads[bucket] as number
+    if (at === entry + 1) heads[bucket] = words[base + NEXT] as number
     else {
       while (words[(at - 1) * WORDS + NEXT] !== entry + 1) at = words[(at - 1) * WORDS + NEXT] as number
       words[(at - 1) * WORDS + NEXT] = words[base + NEXT] as number
@@ -134,9 +120,7 @@ export class EngineHashes {
     owner.free = entry + 1
     owner.count--
     this.#count--
-    if (owner.count > 0) return
-    for (const page of owner.pages) this.#freePages.push(page)
-    this.#lanes.delete(lane)
+    if (owner.count === 0) this.#lanes.close(lane)
   }
 
   block(entry: Entry): Block {
@@ -157,6 +141,13 @@ export class EngineHashes {
 
   hasCopies(entry: Entry): boolean {
     return this.#words[entry * WORDS + COPIES] !== 0
+  }
+
+  addCopy(entry: Entry, tier: number): void {
+    const at = entry * WORDS + COPIES
+    const shift = (tier - 1) * 8
+    const all = this.#words[at] as number
+    if (((all >>> shift) & COPIES_MAX) < COPIES_MAX) this.#words[at] = all + (1 << shift)
   }
 
   /** More copies than can be counted count as the most. */
@@ -183,16 +174,22 @@ export class EngineHashes {
     }
   }
 
+  #findIn(bucket: number, lane: number, lo: number, hi: number): Entry {
+    const words = this.#words
+    for (let at = (this.#buckets.heads[bucket] as number) - 1; at >= 0;) {
+      const base = at * WORDS
+      if (words[base + LO] === lo && words[base + HI] === hi && this.#lanes.ownerOf(at) === lane) return at
+      at = (words[base + NEXT] as number) - 1
+    }
+    return NO_ENTRY
+  }
+
   #bucket(lane: number, lo: number, hi: number): number {
     return this.#buckets.of(finish(lo ^ Math.imul(hi, 0x9e3779b1) ^ Math.imul(lane + 1, 0x85ebca6b)))
   }
 
   #take(lane: number): Entry {
-    let owner = this.#lanes.get(lane)
-    if (!owner) {
-      owner = { pages: [], fresh: PAGE, free: 0, count: 0 }
-      this.#lanes.set(lane, owner)
-    }
+    const owner = this.#lanes.open(lane)
     if (owner.free > 0) {
       const entry = owner.free - 1
       owner.free = this.#words[entry * WORDS + NEXT] as number
@@ -200,34 +197,21 @@ export class EngineHashes {
       return entry
     }
     if (owner.fresh === PAGE) {
-      const page = this.#takePage(lane)
+      const page = this.#lanes.take(lane)
       if (page < 0) {
-        if (owner.count === 0) this.#lanes.delete(lane)
+        if (owner.count === 0) this.#lanes.close(lane)
         return NO_ENTRY
       }
       owner.pages.push(page)
       owner.fresh = 0
+      if ((page + 1) * PAGE * WORDS > this.#words.length) {
+        const words = new Int32Array(this.#words.length * 2)
+        words.set(this.#words)
+        this.#words = words
+      }
     }
     owner.count++
     return (owner.pages.at(-1) as number) * PAGE + owner.fresh++
-  }
-
-  #takePage(lane: number): number {
-    let page = this.#freePages.pop() ?? -1
-    if (page < 0) {
-      if ((this.#pages + 1) * PAGE > this.#entriesMax) return -1
-      page = this.#pages++
-    }
-    if (page >= this.#owners.length) {
-      const words = new Int32Array(this.#words.length * 2)
-      words.set(this.#words)
-      this.#words = words
-      const owners = new Int32Array(this.#owners.length * 2)
-      owners.set(this.#owners)
-      this.#owners = owners
-    }
-    this.#owners[page] = lane
-    return page
   }
 
   #rebucket(bucket: number): void {
@@ -238,7 +222,7 @@ export class EngineHashes {
     while (at > 0) {
       const base = (at - 1) * WORDS
       const next = words[base + NEXT] as number
-      const lane = this.#owners[(at - 1) >>> PAGE_BITS] as number
+      const lane = this.#lanes.ownerOf(at - 1)
       const to = this.#bucket(lane, words[base + LO] as number, words[base + HI] as number)
       words[base + NEXT] = heads[to] as number
       heads[to] = at

@@ -35,14 +35,13 @@ export class GateCopies {
     for (let i = 0; i < hashCount; i++) {
       const lo = pairs[(hashFrom + i) * 2] as number
       const hi = pairs[(hashFrom + i) * 2 + 1] as number
-      let entry = hashes.find(gate.lane, lo, hi)
-      if (entry === NO_ENTRY) {
-        entry = hashes.add(gate.lane, lo, hi, NO_BLOCK)
-        if (entry === NO_ENTRY) return hashCount - i
+      const entry = hashes.enter(gate.lane, lo, hi, NO_BLOCK)
+      if (entry === NO_ENTRY) return hashCount - i
+      if (!hashes.hasCopies(entry)) {
         const block = this.#copies.block(gate.endpoint, lo, hi)
         if (block !== NO_BLOCK) this.#resolve(gate, entry, block)
       }
-      hashes.setCopies(entry, ANY_TIER, hashes.copies(entry, ANY_TIER) + 1)
+      hashes.addCopy(entry, ANY_TIER)
     }
     return 0
   }

@@ -46,8 +46,11 @@ export class Residency {
   set(block: Block, endpoint: number, tier: number, isResident: boolean): boolean {
     if (block >= this.#highest) this.#reach(block)
     const from = this.#ofBlock[block] as number
-    if (this.#sets.has(from, endpoint, tier) === isResident) return false
-    const to = this.#sets.toggle(from, endpoint, tier)
+    let to = this.#sets.repeat(from, endpoint, tier, isResident)
+    if (to === NO_SET) {
+      if (this.#sets.has(from, endpoint, tier) === isResident) return false
+      to = this.#sets.toggle(from, endpoint, tier)
+    }
     if (to === NO_SET) {
       this.refused++
       if (isResident) return false

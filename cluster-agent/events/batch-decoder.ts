@@ -5,8 +5,8 @@
 import { decodeBatch, decodeBounded, millisecondsOf, PAYLOAD_BYTES_MAX } from './decode-batch.ts'
 import { EventBatch, EVENTS_MAX, type BatchEvent } from './event-batch.ts'
 import { MsgpackCursor, UNUSUAL } from './msgpack-cursor.ts'
-
-const TOKEN_MAX = 2 ** 31 - 1
+import { Repeat } from './repeat.ts'
+import { readTokens } from './token-run.ts'
 
 /** Fields of both kinds of event, by the names of the map form. */
 const FIELDS = [
@@ -31,6 +31,10 @@ const BY_LENGTH = Array.from({ length: 32 }, (_, length) => FIELDS.filter((name)
 export class BatchDecoder {
   readonly #batch = new EventBatch()
   readonly #cursor = new MsgpackCursor()
+  readonly #repeat = new Repeat()
+  /** Which field stood at each place of the last map of a kind: engines keep to one order. */
+  readonly #storedOrder = FIELDS.map((): Field | null => null)
+  readonly #removedOrder = FIELDS.map((): Field | null => null)
   #lora = ''
   /** Payloads that the general decoder had to read. */
   unusual = 0
@@ -70,7 +74,8 @@ export class BatchDecoder {
     this.#batch.madeMs = millisecondsOf(cursor.real())
     const events = cursor.arrayLength()
     if (events > EVENTS_MAX) throw UNUSUAL
-    for (let i = 0; i < events; i++) this.#readEvent()
+    this.#repeat.end()
+    for (let i = 0; i < events; i++) if (!this.#repeat.read(cursor, this.#batch)) this.#readEvent()
     if (length > 2 && !cursor.takeNil()) this.#batch.rank = cursor.uint()
     for (let i = 3; i < length; i++) cursor.skip()
     if (!cursor.isAtEnd) throw UNUSUAL
@@ -78,6 +83,7 @@ export class BatchDecoder {
 
   #readEvent(): void {
     const cursor = this.#cursor
+    const start = cursor.at
     const isMap = cursor.peek() >>> 4 === 0x8
     const length = isMap ? cursor.mapLength() : cursor.arrayLength()
     if (length === 0) throw UNUSUAL
@@ -94,27 +100,32 @@ export class BatchDecoder {
     const event = this.#batch.open(isStored ? 'stored' : isRemoved ? 'removed' : 'cleared')
     const hasHashes = isMap ? this.#readMap(event, length - 1) : this.#readArray(event, length - 1)
     if (event.kind !== 'cleared' && !hasHashes) throw UNUSUAL
+    this.#repeat.note(event, start, cursor.at)
   }
 
   #readMap(event: BatchEvent, fields: number): boolean {
     const cursor = this.#cursor
+    const order = event.kind === 'stored' ? this.#storedOrder : this.#removedOrder
     let hasHashes = false
     for (let i = 0; i < fields; i++) {
       const length = cursor.textLength()
-      let field: Field | null = null
-      for (const name of BY_LENGTH[length] ?? []) {
-        if (!cursor.isText(name, length)) continue
-        field = name
-        break
-      }
-      // A second type, or a key that no JavaScript object may have.
-      if (cursor.isText('type', length) || cursor.isText('__proto__', length)) throw UNUSUAL
+      const usual = order[i] ?? null
+      const field = usual !== null && cursor.isText(usual, length) ? usual : this.#fieldOf(length)
+      if (field !== null && i < order.length) order[i] = field
       cursor.at += length
       if (field === null || event.kind === 'cleared') cursor.skip()
       else this.#readField(event, field)
       hasHashes ||= field === 'block_hashes'
     }
     return hasHashes
+  }
+
+  #fieldOf(length: number): Field | null {
+    const cursor = this.#cursor
+    for (const name of BY_LENGTH[length] ?? []) if (cursor.isText(name, length)) return name
+    // A second type, or a key that no JavaScript object may have.
+    if (cursor.isText('type', length) || cursor.isText('__proto__', length)) throw UNUSUAL
+    return null
   }
 
   #readArray(event: BatchEvent, fields: number): boolean {
@@ -150,6 +161,7 @@ export class BatchDecoder {
     if (!batch.reserveHashes(count)) throw UNUSUAL
     event.hashFrom = batch.hashCount
     event.hashCount = count
+    this.#repeat.hashAt = this.#cursor.at
     for (let i = 0; i < count; i++) this.#cursor.hash(batch.hashes, (batch.hashCount + i) * 2)
     batch.hashCount += count
   }
@@ -166,34 +178,10 @@ export class BatchDecoder {
     const count = cursor.arrayLength()
     const batch = this.#batch
     if (!batch.reserveTokens(count)) throw UNUSUAL
-    const { tokens } = batch
-    const { bytes } = cursor
-    let { at } = cursor
-    let to = batch.tokenCount
-    event.tokenFrom = to
+    event.tokenFrom = batch.tokenCount
     event.tokenCount = count
-    for (const end = to + count; to < end; to++) {
-      const first = bytes[at] ?? 0xc1
-      if (first === 0xcd && at + 2 < bytes.length) {
-        tokens[to] = ((bytes[at + 1] as number) << 8) | (bytes[at + 2] as number)
-        at += 3
-      } else if (first < 0x80) {
-        tokens[to] = first
-        at++
-      } else {
-        cursor.at = at
-        // SGLang's pairs: the second is the next one's first.
-        const isPair = first === 0x92
-        if (isPair) cursor.at++
-        const token = cursor.uint()
-        if (isPair) cursor.skip()
-        if (token > TOKEN_MAX) throw UNUSUAL
-        tokens[to] = token
-        at = cursor.at
-      }
-    }
-    cursor.at = at
-    batch.tokenCount = to
+    readTokens(cursor, batch.tokens, batch.tokenCount, count)
+    batch.tokenCount += count
   }
 
   /** Plain text has a nil for each block. What has more is decoded by the general decoder. */

@@ -8,6 +8,10 @@ export const UNUSUAL = new Error('unusual msgpack')
 
 const DEPTH_MAX = 8
 const NIL = 0xc0
+/** What stands before a whole number of 8 bytes, and before bytes and their count. */
+export const UINT_64 = 0xcf
+export const INT_64 = 0xd3
+export const BIN_8 = 0xc4
 
 export class MsgpackCursor {
   bytes = new Uint8Array(0)
@@ -78,9 +82,9 @@ export class MsgpackCursor {
   hash(into: Int32Array, index: number): void {
     const { bytes } = this
     const first = bytes[this.at] ?? 0xc1
-    if (first === 0xcf || first === 0xd3 || first === 0xc4) {
+    if (first === UINT_64 || first === INT_64 || first === BIN_8) {
       let at = this.at + 1
-      if (first === 0xc4) {
+      if (first === BIN_8) {
         const length = bytes[at] ?? 0
         if (length < 8) throw UNUSUAL
         at += 1 + length - 8
@@ -179,7 +183,8 @@ export class MsgpackCursor {
   }
 }
 
-function wordAt(bytes: Uint8Array, at: number): number {
+/** Four bytes, the highest first, as a number of 32 bits with sign. */
+export function wordAt(bytes: Uint8Array, at: number): number {
   return (
     ((bytes[at] as number) << 24) |
     ((bytes[at + 1] as number) << 16) |

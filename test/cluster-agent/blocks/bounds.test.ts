@@ -70,11 +70,11 @@ test('sets of endpoints are kept once, freed with their last block, and never mo
 
 test('pages of hashes go back when their lane is empty', () => {
   const hashes = new EngineHashes(1024)
-  for (let i = 0; i < 1024; i++) expect(hashes.add(0, i, 0, i)).not.toBe(NO_ENTRY)
-  expect(hashes.add(1, 1, 0, 1)).toBe(NO_ENTRY)
+  for (let i = 0; i < 1024; i++) expect(hashes.enter(0, i, 0, i)).not.toBe(NO_ENTRY)
+  expect(hashes.enter(1, 1, 0, 1)).toBe(NO_ENTRY)
   for (const entry of hashes.of(0)) hashes.remove(0, entry)
   expect(hashes.size).toBe(0)
-  for (let i = 0; i < 1024; i++) expect(hashes.add(i % 4, i, 0, i)).not.toBe(NO_ENTRY)
+  for (let i = 0; i < 1024; i++) expect(hashes.enter(i % 4, i, 0, i)).not.toBe(NO_ENTRY)
   expect(
     [...hashes.of(2)]
       .map((entry) => hashes.block(entry))

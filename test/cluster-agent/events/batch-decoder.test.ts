@@ -147,3 +147,40 @@ test('a batch keeps no more than its bound for the next one', () => {
   expect(batch.tokens.length).toBeLessThan(600_000)
   expect(batch.push({ ...event, tokens: { length: 5_000_000 } as number[] })).toBe(false)
 })
+
+test('evictions one by one are read as the general decoder does, wherever one differs or the payload ends', () => {
+  const hash = fc.oneof(
+    { weight: 6, arbitrary: fc.bigInt({ min: 2n ** 63n, max: 2n ** 64n - 1n }) },
+    fc.constantFrom<bigint | number | Uint8Array>(
+      7,
+      -5n,
+      new Uint8Array(32).fill(9),
+      new Uint8Array(20).fill(3),
+    ),
+  )
+  const eviction = fc.record({
+    hashes: fc.oneof(
+      { weight: 4, arbitrary: fc.tuple(hash) },
+      fc.array(hash, { minLength: 2, maxLength: 2 }),
+    ),
+    medium: fc.constantFrom('GPU', 'GPU', 'GPU', 'CPU'),
+    group: fc.constantFrom(0, 0, 0, 1),
+  })
+  const runs = fc.array(fc.tuple(eviction, fc.integer({ min: 1, max: 6 })), { minLength: 1, maxLength: 8 })
+  fc.assert(
+    fc.property(runs, fc.boolean(), fc.nat(40), (pieces, isMap, cut) => {
+      const events = pieces.flatMap(([{ hashes, medium, group }, times]) =>
+        Array.from({ length: times }, (_, i) => {
+          const mine = hashes.map((one) => (typeof one === 'bigint' && one > 0n ? one ^ BigInt(i) : one))
+          return isMap
+            ? { type: 'BlockRemoved', block_hashes: mine, medium, group_idx: group }
+            : ['BlockRemoved', mine, medium, group]
+        }),
+      )
+      const bytes = encode([1.5, events, 0], { useBigInt64: true })
+      expect(decodersDiffer(bytes)).toBeNull()
+      expect(decodersDiffer(bytes.subarray(0, Math.max(bytes.length - cut, 0)))).toBeNull()
+    }),
+    { numRuns: 2000 },
+  )
+})
