@@ -1,7 +1,7 @@
 /** The tokenizer's thread: one prompt at a time, so that the thread that serves requests does nothing of it. */
 import { parentPort, workerData } from 'node:worker_threads'
 import { markerCount, prefixMarkers } from '../core/prefix-markers.ts'
-import { PromptWriter } from '../core/prompt-bytes.ts'
+import { PromptWriter, type CanonicalPrompt } from '../core/prompt-bytes.ts'
 import type { PromptApi } from '../protocol/apis.ts'
 import { isObject, type JsonObject } from './handoff/json.ts'
 import { answerTurns } from './prompt/answer-turn.ts'
@@ -34,12 +34,17 @@ function tokenizerOf(model: string): Promise<ModelTokenizer> {
 async function work(job: TokenizerWork): Promise<Understood[]> {
   const body: unknown = JSON.parse(decoder.decode(job.body))
   if (!isObject(body)) return []
-  if (job.kind === 'answer') return learnAnswer(job, body)
-  const understood = await understand(job.model, job.api, body, null, job.markers)
+  const tokenizer = await tokenizerOf(job.model)
+  if (job.kind === 'answer') return learnAnswer(tokenizer, job, body)
+  const written = writer.write(job.api, job.model, body)
+  const understood = written.ok
+    ? await understand(tokenizer, job.api, body, null, written.prompt, job.markers)
+    : null
   return understood ? [understood] : []
 }
 
 async function learnAnswer(
+  tokenizer: ModelTokenizer,
   { model, api, key, answer, isStream }: AnswerWork,
   body: JsonObject,
 ): Promise<Understood[]> {
@@ -47,29 +52,32 @@ async function learnAnswer(
   for (const turn of answerTurns(api, body, decoder.decode(answer), isStream)) {
     const written = writer.write(api, model, turn.body)
     if (!written.ok) continue
-    const markers = prefixMarkers(written.prompt.bytes, written.prompt.messageEnds, key)
-    const understood = await understand(model, api, turn.body, turn.next, new Uint32Array(markers))
+    const { prompt } = written
+    const markers = new Uint32Array(prefixMarkers(prompt.bytes, prompt.messageEnds, key))
+    const understood = await understand(tokenizer, api, turn.body, turn.next, prompt, markers)
     if (understood) all.push(understood)
   }
   return all
 }
 
 async function understand(
-  model: string,
+  tokenizer: ModelTokenizer,
   api: PromptApi,
   body: JsonObject,
   next: 'user' | 'tool' | null,
+  canonical: CanonicalPrompt,
   markers: Uint32Array<ArrayBuffer>,
 ): Promise<Understood | null> {
-  const prompt = await (await tokenizerOf(model)).tokenize(api, body, next)
-  // After the wait: the writer's buffer is everybody's.
-  const written = writer.write(api, model, body)
-  if (!prompt || !written.ok) return null
+  // Not its bytes, which are good until the wait: the writer's buffer is everybody's.
+  const { messageEnds, segments } = canonical
+  const promptBytes = canonical.bytes.length
+  const prompt = await tokenizer.tokenize(api, body, next)
+  if (!prompt) return null
   const offsets = Array.from({ length: markerCount(markers) }, (_, i) => markers[i * 3] ?? 0)
-  const certain = Uint32Array.from(certainUnder(prompt, written.prompt, offsets))
+  const certain = Uint32Array.from(certainUnder(prompt, { messageEnds, segments }, offsets))
   const isWhole = prompt.rendered.knownUnits === prompt.rendered.text.length
   const tokens = new Uint32Array(prompt.tokens)
-  return { tokens, markers, certain, promptBytes: isWhole ? written.prompt.bytes.length : 0 }
+  return { tokens, markers, certain, promptBytes: isWhole ? promptBytes : 0 }
 }
 
 const port = parentPort

@@ -11,6 +11,7 @@ import type { PromptApi } from '../protocol/apis.ts'
 import type { JsonObject } from './handoff/json.ts'
 import { ChatTemplate, type RenderedPrompt } from './prompt/chat-template.ts'
 import { cuttingOf, PieceCutter, placesOf, stretchesOf, type Piece } from './prompt/pieces.ts'
+import { TextMemory } from './prompt/text-memory.ts'
 import type { TokenizedPrompt } from './prompt/understanding.ts'
 
 /** Text whose tokens are remembered: about 12 bytes a character with its tokens. */
@@ -37,17 +38,12 @@ interface Tokens {
   readonly ends: Uint32Array
 }
 
-interface Remembered extends Tokens {
-  readonly text: string
-}
-
 export class ModelTokenizer {
   readonly #tokenizer: Tokenizer
   readonly #template: ChatTemplate | null
   readonly #cutter: PieceCutter | null
   readonly #splitsWords: boolean
-  readonly #remembered = new Map<string, Remembered>()
-  #rememberedUnits = 0
+  readonly #remembered = new TextMemory<Tokens>(REMEMBERED_UNITS_MAX)
   /** Characters that were tokenised, and that were remembered instead. */
   readonly counts = { tokenized: 0, remembered: 0 }
 
@@ -126,26 +122,14 @@ export class ModelTokenizer {
   }
 
   #recall(text: string): Tokens | null {
-    const known = this.#remembered.get(text)
-    if (!known) return null
-    // Moved to the end under its own copy of the text.
-    this.#remembered.delete(known.text)
-    this.#remembered.set(known.text, known)
-    this.counts.remembered += text.length
+    const known = this.#remembered.find(text)
+    if (known) this.counts.remembered += text.length
     return known
   }
 
   async #remember(text: string): Promise<Tokens> {
     const tokens = await this.#encode(text, false)
-    // A copy: a slice would keep the whole prompt that it was cut from.
-    const own = ` ${text}`.slice(1)
-    this.#remembered.set(own, { ...tokens, text: own })
-    this.#rememberedUnits += text.length
-    for (const [oldest] of this.#remembered) {
-      if (this.#rememberedUnits <= REMEMBERED_UNITS_MAX) break
-      this.#remembered.delete(oldest)
-      this.#rememberedUnits -= oldest.length
-    }
+    this.#remembered.keep(text, tokens)
     return tokens
   }
 

@@ -17,6 +17,8 @@ export interface LearntPrompt {
 
 /** Blocks that are entered before others get their turn. */
 const SLICE_BLOCKS = 256
+/** Of blocks that are taken as known. */
+const COMPARED_EVERY_BLOCKS = 32
 
 /** All at once. Nothing is learnt before the first KV event has told the block size. */
 export function enterPrompt(index: BlockIndex, ledger: PrefixLedger, prompt: LearntPrompt): boolean {
@@ -32,7 +34,7 @@ export function* enterInSlices(
 ): Generator<void, boolean> {
   const { blockTokens, table } = index
   if (blockTokens === 0) return false
-  const chain: Block[] = []
+  const chain = knownChain(index, ledger, prompt)
   const whole = Math.floor(prompt.tokens.length / blockTokens)
   /** The end of what is entered, held so that the chain stays while others work and the markers take their own holds. */
   let held = NO_BLOCK
@@ -41,7 +43,8 @@ export function* enterInSlices(
     if (held !== NO_BLOCK) table.release(held)
     held = block
   }
-  for (let i = 0; i < whole; i++) {
+  hold(chain.at(-1) ?? NO_BLOCK)
+  for (let i = chain.length; i < whole; i++) {
     // The salt enters the chain with its first block only, as in the engine.
     if (i === 0) table.startChain(index.root(prompt.lora, prompt.salt))
     const from = i * blockTokens
@@ -74,4 +77,34 @@ export function* enterInSlices(
   }
   hold(NO_BLOCK)
   return true
+}
+
+/**
+ * The blocks under the deepest marker that is known with as many tokens: the ledger's word is that they are common to all
+ * prompts with that key, so what was entered for another one, or for a shorter one, is not entered again. Some are compared:
+ * tokens of other files or another template differ everywhere.
+ */
+function knownChain(index: BlockIndex, ledger: PrefixLedger, prompt: LearntPrompt): Block[] {
+  const { blockTokens, table } = index
+  const { markers, certainTokens, tokens } = prompt
+  for (let i = certainTokens.length - 1; i >= 0; i--) {
+    const known = ledger.find(markers[i * 3 + 1] ?? 0, markers[i * 3 + 2] ?? 0)
+    if (!known || known.block === NO_BLOCK || known.tokens !== certainTokens[i]) continue
+    const chain = table.chain(known.block)
+    // Of another block size, or cut short by a full table.
+    if (chain.length !== Math.floor(known.tokens / blockTokens)) return []
+    for (let at = 0; at < chain.length; at = nextCompared(at, chain.length)) {
+      if (at === 0) table.startChain(index.root(prompt.lora, prompt.salt))
+      const from = at * blockTokens
+      const block = table.internNext(chain[at - 1] ?? NO_BLOCK, tokens, from, from + blockTokens, null)
+      if (block !== chain[at]) return []
+    }
+    return [...chain]
+  }
+  return []
+}
+
+/** The first block, some, and the last. */
+function nextCompared(at: number, blocks: number): number {
+  return at === blocks - 1 ? blocks : Math.min(at + COMPARED_EVERY_BLOCKS, blocks - 1)
 }
