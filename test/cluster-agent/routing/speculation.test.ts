@@ -44,3 +44,13 @@ test('the number of prefixes is bounded, and the last ones stay', () => {
   expect(speculation.match(Uint32Array.of(256, 39_999, 1), 1).get(0)).toBe(256)
   expect(speculation.match(Uint32Array.of(256, 0, 1), 1).size).toBe(0)
 })
+
+test('prefixes whose keys are alike in one half are not taken for each other', () => {
+  const speculation = new Speculation()
+  speculation.note(0, Uint32Array.of(256, 7, 1), 0)
+  expect(speculation.match(Uint32Array.of(256, 7, 2), 1).size).toBe(0)
+  speculation.forget(0, Uint32Array.of(256, 7, 2))
+  expect(speculation.match(Uint32Array.of(256, 7, 1), 1).get(0)).toBe(256)
+  speculation.note(1, Uint32Array.of(512, 7, 2), 0)
+  expect([...speculation.match(Uint32Array.of(512, 7, 2), 1)]).toEqual([[1, 512]])
+})
