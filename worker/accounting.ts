@@ -15,9 +15,6 @@ import { reserve, type Reservation } from './reservation.ts'
 import { tryShadow } from './shadow.ts'
 import type { Survey } from './survey.ts'
 
-/** The most answers to one request that a reservation counts. */
-const ANSWERS_MAX = 128
-
 export interface AccountedRequest {
   readonly edge: Edge
   readonly requestId: string
@@ -106,7 +103,7 @@ export async function admitRequest(request: AccountedRequest): Promise<RequestAc
     // Counting tokens uses none.
     promptBytes: api.generates || api.prompt === 'embeddings' ? survey.fingerprint.promptBytes : 0,
     outputTokensMax: api.generates ? admission.outputTokensMax : 0,
-    answers: answersOf(admission.json),
+    answers: admission.answers,
   }
   try {
     return new RequestAccount(request, await reserve(edge, tenant, size, headers))
@@ -115,9 +112,4 @@ export async function admitRequest(request: AccountedRequest): Promise<RequestAc
     waitUntil(flushLater(edge))
     throw error
   }
-}
-
-function answersOf(json: Readonly<Record<string, unknown>>): number {
-  const asked = [json['n'], json['best_of']].map((value) => (Number.isSafeInteger(value) ? Number(value) : 1))
-  return Math.min(ANSWERS_MAX, Math.max(1, ...asked))
 }

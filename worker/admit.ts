@@ -11,8 +11,11 @@ import { settledWithin, type SettledWithin } from './settled-within.ts'
 
 /** How long a client may take to send its body. */
 const BODY_MS_MAX = 60_000
+/** The most answers to one request that a reservation counts. */
+const ANSWERS_MAX = 128
 const UTF8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: false })
 
+/** What a request asks for, without its prompt: it lives as long as the request, and prompts fill an isolate's memory. */
 export interface Admission {
   readonly tenant: string
   readonly shareScope: string
@@ -21,11 +24,12 @@ export interface Admission {
   readonly model: string
   readonly stream: boolean
   readonly outputTokensMax: number | null
+  /** How many answers it asks for. */
+  readonly answers: number
   /** The caller's own name for a conversation. */
   readonly promptCacheKey: string | null
   /** The cluster that keeps what this request continues; null when it continues nothing. */
   readonly pinnedCluster: string | null
-  readonly json: Readonly<Record<string, unknown>>
 }
 
 /** The body within its bound, however long it claims to be; throws `body_too_large` or `invalid_request`. */
@@ -142,9 +146,9 @@ export function admit(
       positiveInteger(json['max_completion_tokens']) ??
       positiveInteger(json['max_output_tokens']) ??
       positiveInteger(json['max_tokens']),
+    answers: answersOf(json),
     promptCacheKey: typeof promptCacheKey === 'string' ? promptCacheKey : null,
     pinnedCluster: null,
-    json,
   }
 }
 
@@ -156,6 +160,11 @@ export function modelNotFound(model: string): RouteError {
 
 function invalid(param: string, message: string): RouteError {
   return new RouteError('invalid_request', message, { param })
+}
+
+function answersOf(json: Readonly<Record<string, unknown>>): number {
+  const asked = [json['n'], json['best_of']].map((value) => (Number.isSafeInteger(value) ? Number(value) : 1))
+  return Math.min(ANSWERS_MAX, Math.max(1, ...asked))
 }
 
 function positiveInteger(value: unknown): number | null {

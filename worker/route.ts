@@ -45,7 +45,7 @@ export async function routeRequest(context: RouteContext, path: string, request:
   const admitted = admit(tenant, json, request.headers)
   const admission = { ...admitted, pinnedCluster, stream: admitted.stream && api.generates }
   const edgeRegion = edgeRegionOf(edge, request)
-  const survey = await surveyRoute(edge, api.prompt, admission, edgeRegion, settles)
+  const survey = await surveyRoute(edge, api.prompt, json, admission, edgeRegion, settles)
   const account = await admitRequest({ ...context, admission, survey, api, startedMs })
   edge.sharedPrefixes.note(survey.fingerprint.markers, deepestBytes(survey.candidates))
   const traceparent = request.headers.get('traceparent')
@@ -98,7 +98,7 @@ export async function explainRequest(context: RouteContext, request: Request): P
   const asked = isWrapped ? (inner as Readonly<Record<string, unknown>>) : json
   const { pinnedCluster } = continuationOf(edge.responseIds, tenant.tenant, api, asked)
   const admission: Admission = { ...admit(tenant, asked, request.headers), pinnedCluster }
-  const survey = await surveyRoute(edge, api.prompt, admission, edgeRegionOf(edge, request), settles)
+  const survey = await surveyRoute(edge, api.prompt, asked, admission, edgeRegionOf(edge, request), settles)
   const { policyVersion } = tenant
   const explained = { requestId, policyVersion, admission, survey, whatIf: json['what_if'] }
   return Response.json(await explain(edge, explained), { headers: { 'x-request-id': requestId } })

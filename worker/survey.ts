@@ -28,11 +28,12 @@ export interface Survey {
 export async function surveyRoute(
   edge: Edge,
   api: PromptApi,
+  json: Readonly<Record<string, unknown>>,
   admission: Admission,
   edgeRegion: string,
   settles: SettledWithin,
 ): Promise<Survey> {
-  const { model, json, shareScope, policy } = admission
+  const { model, shareScope, policy } = admission
   const fingerprint = edge.fingerprinter.fingerprint(api, model, json, shareScope)
   const { markers } = fingerprint
   const { source, clusters: told } = await askDirectory(edge, edgeRegion, { model, markers }, settles)
@@ -90,16 +91,15 @@ function layOutCandidates(
     const rttMs = edge.roundTrips.estimateMs(edgeRegion, cluster, seedMs, region === edgeRegion)
     // A heartbeat heard now left the cluster half a round trip ago and shows what was sent half a round trip before that.
     const heartbeatMs = knowledge.state === 'known' ? nowMs - knowledge.loadAgeMs - rttMs - AGENT_MS : 0
+    const bookingsMs = edge.bookings.booked(cluster, heartbeatMs, nowMs)
+    bookingsMs.push(...othersBookedMs)
     return {
       config,
       jurisdiction: edge.regions.get(region)?.jurisdiction ?? null,
       isRegionDrained: edge.config.drainedRegions.includes(region),
       knowledge,
       rttMs,
-      bookedMs: bookedQueueMs(
-        [...edge.bookings.booked(cluster, heartbeatMs, nowMs), ...othersBookedMs],
-        queuesOf(others.load),
-      ),
+      bookedMs: bookedQueueMs(bookingsMs, queuesOf(others.load)),
       speculativeBytes: Math.max(speculativeBytes.get(cluster) ?? 0, othersSpeculativeBytes),
       isBreakerOpen: edge.breaker.isOpen(cluster, nowMs) || others.isFailing === true,
     }

@@ -7,17 +7,18 @@ import { Speculations } from './speculations.ts'
 
 /** How long a booking or a speculation may stand, whatever the directory says. */
 export const BOOKING_MS_MAX = 2000
-/** Bookings remembered of one cluster; the oldest go first. */
+/** Bookings of one cluster that count; the oldest go first. */
 const BOOKINGS_MAX = 512
 
-interface Booking {
-  readonly atMs: number
-  readonly prefillMs: number
+/** In the order in which they were made. Numbers only: hundreds are read for each request. */
+interface Sent {
+  readonly atMs: number[]
+  readonly prefillMs: number[]
 }
 
 export class Bookings {
   readonly #notes: BookingNotes
-  readonly #bookings = new Map<string, Booking[]>()
+  readonly #sent = new Map<string, Sent>()
   readonly #speculations = new Speculations()
 
   /** `notes` tells the directories of each booking. */
@@ -27,13 +28,15 @@ export class Bookings {
 
   /** A request with `prefillMs` of work and these markers goes to `cluster`. */
   book(cluster: string, prefillMs: number, markers: Uint32Array, nowMs: number): void {
-    const bookings = this.#bookings.get(cluster) ?? []
-    this.#bookings.set(cluster, bookings)
-    bookings.push({ atMs: nowMs, prefillMs })
-    this.#notes.note(cluster, prefillMs, markers, nowMs)
-    while (bookings.length > BOOKINGS_MAX || (bookings[0] && bookings[0].atMs < nowMs - BOOKING_MS_MAX)) {
-      bookings.shift()
+    const sent = this.#sent.get(cluster) ?? { atMs: [], prefillMs: [] }
+    this.#sent.set(cluster, sent)
+    sent.atMs.push(nowMs)
+    sent.prefillMs.push(prefillMs)
+    if (sent.atMs.length >= 2 * BOOKINGS_MAX) {
+      sent.atMs.splice(0, BOOKINGS_MAX)
+      sent.prefillMs.splice(0, BOOKINGS_MAX)
     }
+    this.#notes.note(cluster, prefillMs, markers, nowMs)
     this.#speculations.enter(markers, cluster, nowMs + BOOKING_MS_MAX)
   }
 
@@ -45,14 +48,17 @@ export class Bookings {
 
   /**
    * Prefill in ms of each request sent to `cluster` that a heartbeat sent there at `heartbeatMs` (on this clock) cannot
-   * have counted, oldest first.
+   * have counted, oldest first, in an array of the caller's own.
    */
   booked(cluster: string, heartbeatMs: number, nowMs: number): number[] {
     const sinceMs = Math.max(heartbeatMs, nowMs - BOOKING_MS_MAX)
-    const bookings = this.#bookings.get(cluster) ?? []
-    let first = bookings.length
-    while (first > 0 && (bookings[first - 1]?.atMs ?? 0) > sinceMs) first--
-    return bookings.slice(first).map(({ prefillMs }) => prefillMs)
+    const sent = this.#sent.get(cluster)
+    if (!sent) return []
+    const { atMs, prefillMs } = sent
+    const oldest = Math.max(atMs.length - BOOKINGS_MAX, 0)
+    let first = atMs.length
+    while (first > oldest && (atMs[first - 1] ?? 0) > sinceMs) first--
+    return prefillMs.slice(first)
   }
 
   /** By cluster: canonical bytes of the prompt that have just been sent there. */

@@ -7,8 +7,11 @@
 export function bookedQueueMs(bookingsMs: readonly number[], queuesMs: readonly number[]): number {
   const [onlyMs] = queuesMs
   // Nothing is to be chosen: the same sum in the same order.
-  if (queuesMs.length === 1 && onlyMs !== undefined)
-    return bookingsMs.reduce((sumMs, bookingMs) => sumMs + bookingMs, onlyMs) - onlyMs
+  if (queuesMs.length === 1 && onlyMs !== undefined) {
+    let sumMs = onlyMs
+    for (const bookingMs of bookingsMs) sumMs += bookingMs
+    return sumMs - onlyMs
+  }
   const queues = [...queuesMs]
   const beforeMs = Math.min(...queues)
   if (!Number.isFinite(beforeMs)) return 0

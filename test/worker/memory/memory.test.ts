@@ -87,8 +87,12 @@ describe('bookings', () => {
   test('are bounded', () => {
     const bookings = new Bookings()
     const last = 4 * SPECULATIONS_MAX
-    for (let i = 0; i <= last; i++) bookings.book('c', 1, Uint32Array.from([256, i, 7]), i / last)
-    expect(bookings.booked('c', -1, 1)).toHaveLength(512)
+    for (let i = 0; i <= last; i++) bookings.book('c', i, Uint32Array.from([256, i, 7]), i / last)
+    const newest = Array.from({ length: 512 }, (_, i) => last - 511 + i)
+    const booked = bookings.booked('c', -1, 1)
+    expect(booked).toEqual(newest)
+    booked.push(1)
+    expect(bookings.booked('c', -1, 1)).toEqual(newest)
     expect(bookings.speculativeBytes(Uint32Array.from([256, 0, 7]), 1).size).toBe(0)
     expect(bookings.speculativeBytes(Uint32Array.from([256, last, 7]), 1).size).toBe(1)
   })
