@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { REPORT_ENTRIES_MAX } from '../../../protocol/tenancy.ts'
 import { LEASE_HOLD_MS } from '../../../tenancy/limits/holdings.ts'
 import { SingleFlight } from '../../../worker/memory/single-flight.ts'
 import { TenantLimits } from '../../../worker/memory/tenant-limits.ts'
@@ -44,6 +45,15 @@ describe('a lease', () => {
     limits.takeReport(terms(), true, 10_000)
     expect(limits.wantRequests).toBe(1)
     expect(limits.hasNews).toBe(false)
+  })
+
+  test('is for no more requests than a report tells of, however many there are', () => {
+    const limits = new TenantLimits()
+    for (let i = 0; i < 20; i++) {
+      limits.accept(granted(), 0)
+      limits.takeReport(terms(), true, 10)
+    }
+    expect(limits.wantRequests).toBe(REPORT_ENTRIES_MAX)
   })
 
   test('a request that outlives its lease is told to have ended', () => {
