@@ -10,7 +10,7 @@ import { addMoney } from './money.ts'
 import { assumeFrom, priceCandidate, sumTerms, type PricedCandidate } from './price.ts'
 import { rendezvousRank } from './rendezvous.ts'
 import { findReplica } from './replicate.ts'
-import { rulesOf, type RuleContext } from './rules.ts'
+import { ruleOf, type RuleContext } from './rules.ts'
 
 export type PlanReason = (typeof PLAN_REASONS)[number]
 
@@ -50,10 +50,10 @@ export interface Plan {
 export function makePlan(input: PlanInput): Plan {
   const { policy, pinnedCluster } = input
   const anew: RuleContext = { policy, pinnedCluster, knownBytes: null }
-  const hard = rulesOf('hard', anew)
-  const possible = input.candidates.filter((candidate) => hard.every((rule) => rule(candidate) === null))
+  const hard = ruleOf('hard', anew)
+  const possible = input.candidates.filter((candidate) => hard(candidate) === null)
   const home = findHome(possible, input.promptBytes)
-  const health = rulesOf('health', { ...anew, knownBytes: home?.matchedBytes ?? null })
+  const health = ruleOf('health', { ...anew, knownBytes: home?.matchedBytes ?? null })
   const assumptions = assumeFrom(input.candidates)
   const price = (candidate: Candidate) =>
     addMoney(priceCandidate(candidate, input.promptBytes, assumptions), policy.objective)
@@ -64,9 +64,9 @@ export function makePlan(input: PlanInput): Plan {
     }),
   )
   const order = orderBy(input, (candidate) => priced.get(candidate)?.entry.terms.totalMs ?? Infinity)
-  const strict = choose(input.candidates, [...hard, ...health], order)
+  const strict = choose(input.candidates, [hard, health], order)
   // When health leaves nobody, those in doubt are better than a refusal; policy never yields.
-  const choice = strict.ranked.length > 0 ? strict : choose(input.candidates, hard, order)
+  const choice = strict.ranked.length > 0 ? strict : choose(input.candidates, [hard], order)
   const cheapest = choice.ranked.flatMap(({ candidate }) => priced.get(candidate) ?? [])
   const copy = input.isShared && input.routing === 'isotherm' ? drawReplica(input, cheapest, price) : null
   const ranked = copy === null ? cheapest : [copy, ...cheapest.filter((one) => one !== copy)]
@@ -125,14 +125,18 @@ function orderBy(
   input: PlanInput,
   priceMs: (candidate: Candidate) => number,
 ): (candidate: Candidate) => number {
-  const shuffle = new Map(input.candidates.map((candidate) => [candidate, input.random()]))
-  const orders: Record<Routing, (candidate: Candidate) => number> = {
-    isotherm: priceMs,
-    nearest: ({ rttMs }) => rttMs,
-    sticky: ({ config }) => -rendezvousRank(input.stickyKey, config.cluster),
-    random: (candidate) => shuffle.get(candidate) ?? 0,
+  switch (input.routing) {
+    case 'isotherm':
+      return priceMs
+    case 'nearest':
+      return ({ rttMs }) => rttMs
+    case 'sticky':
+      return ({ config }) => -rendezvousRank(input.stickyKey, config.cluster)
+    case 'random': {
+      const shuffle = new Map(input.candidates.map((candidate) => [candidate, input.random()]))
+      return (candidate) => shuffle.get(candidate) ?? 0
+    }
   }
-  return orders[input.routing]
 }
 
 function reasonOf(

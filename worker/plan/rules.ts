@@ -91,13 +91,15 @@ export function allowsJurisdiction({ residency }: Policy, jurisdiction: string |
   return residency === null || (jurisdiction !== null && residency.includes(jurisdiction))
 }
 
-/** The rules of one kind, for `choose`. */
-export function rulesOf(kind: PlanRule['kind'], context: RuleContext): Rule<Candidate>[] {
-  return RULES.filter((rule) => rule.kind === kind).map(
-    ({ reason, rejects }): Rule<Candidate> =>
-      (candidate) =>
-        rejects(candidate, context) ? reason : null,
-  )
+const OF_KIND: Readonly<Record<PlanRule['kind'], readonly PlanRule[]>> = {
+  hard: RULES.filter(({ kind }) => kind === 'hard'),
+  health: RULES.filter(({ kind }) => kind === 'health'),
+}
+
+/** The rules of one kind as one, for `choose`. */
+export function ruleOf(kind: PlanRule['kind'], context: RuleContext): Rule<Candidate> {
+  const rules = OF_KIND[kind]
+  return (candidate) => rules.find(({ rejects }) => rejects(candidate, context))?.reason ?? null
 }
 
 /** What drains keeps the conversations that it knows, until they end. */
