@@ -41,6 +41,7 @@ export const receiptSchema = z.object({
   age_ms: z.int(),
 })
 export type Receipt = z.infer<typeof receiptSchema>
+const RECEIPT_KEYS = receiptSchema.keyof().options
 
 /** Milliseconds to the first token, split by cause. All terms add up to `totalMs`. */
 export interface TtftTerms {
@@ -56,7 +57,8 @@ export interface TtftTerms {
 
 export function formatReceipt(receipt: Receipt): string {
   let text = ''
-  for (const [key, value] of Object.entries(receipt)) {
+  for (const key of RECEIPT_KEYS) {
+    const value = receipt[key]
     text += `${text === '' ? '' : '; '}${key}=${typeof value === 'string' ? encodeURIComponent(value) : value}`
   }
   return text
