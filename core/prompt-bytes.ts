@@ -70,6 +70,9 @@ const MESSAGE_FIELDS = [
   'function_call',
 ] as const
 
+/** Up to here a text, such as each message's role, is written sooner than the platform is called. */
+const SHORT_CHARS_MAX = 24
+
 type JsonObject = Readonly<Record<string, unknown>>
 interface Problem {
   readonly param: string
@@ -194,7 +197,19 @@ export class PromptWriter {
 
   #text(text: string): void {
     this.#reserve(text.length * 3)
+    if (text.length <= SHORT_CHARS_MAX && this.#ascii(text)) return
     this.#length += this.#encoder.encodeInto(text, this.#buffer.subarray(this.#length)).written
+  }
+
+  /** false, and nothing is written, when the text is not all ASCII. */
+  #ascii(text: string): boolean {
+    for (let i = 0; i < text.length; i++) {
+      const unit = text.charCodeAt(i)
+      if (unit > 0x7f) return false
+      this.#buffer[this.#length + i] = unit
+    }
+    this.#length += text.length
+    return true
   }
 
   #reserve(bytes: number): void {
