@@ -83,7 +83,8 @@ export interface MetricsSnapshot {
 }
 
 export interface NoteBatch {
-  readonly notes: readonly EdgeNote[]
+  /** A JSON array of at most NOTES_MAX `EdgeNote`s. Text crosses to an object at a fraction of what the objects in it would cost. */
+  readonly notes: string
   /** What the isolate's counters have grown by since its last batch. */
   readonly counters: Readonly<Record<string, number>>
 }

@@ -57,10 +57,13 @@ export class ReceiptLog extends DurableObject<object> implements ReceiptLogRpc {
   async note({ notes, counters }: NoteBatch): Promise<{ flushMs: number }> {
     const nowMs = this.nowMs()
     const firstSeq = this.#ring.nextSeq
-    const fresh = this.#apply({ notes: notes.slice(0, NOTES_MAX) }, nowMs).notes
+    const told = JSON.parse(notes) as EdgeNote[]
+    const fresh = this.#apply({ notes: told.slice(0, NOTES_MAX) }, nowMs).notes
     for (const note of fresh) this.#tally.addNote(note)
     this.#tally.addEvents(counters)
-    this.#keep({ notes: fresh }, fresh.length, firstSeq, nowMs)
+    // Nearly always all of it is new, and stands as it came.
+    const kept = fresh.length === told.length ? notes : JSON.stringify(fresh)
+    this.#keep(`{"notes":${kept}}`, fresh.length, firstSeq, nowMs)
     return { flushMs: this.#pace.hear(nowMs) }
   }
 
@@ -69,7 +72,7 @@ export class ReceiptLog extends DurableObject<object> implements ReceiptLogRpc {
     const firstSeq = this.#ring.nextSeq
     const fresh = this.#apply({ outcomes: outcomes.slice(0, OUTCOMES_MAX) }, nowMs).outcomes
     for (const outcome of fresh) this.#tally.addOutcome(outcome)
-    if (fresh.length > 0) this.#keep({ outcomes: fresh }, fresh.length, firstSeq, nowMs)
+    if (fresh.length > 0) this.#keep(JSON.stringify({ outcomes: fresh }), fresh.length, firstSeq, nowMs)
   }
 
   async find(tenant: string, requestId: string): Promise<ReceiptRecord | null> {
@@ -94,12 +97,12 @@ export class ReceiptLog extends DurableObject<object> implements ReceiptLogRpc {
     }
   }
 
-  #keep(batch: Batch, entries: number, firstSeq: number, nowMs: number): void {
+  /** `body` is a `Batch` as JSON. */
+  #keep(body: string, entries: number, firstSeq: number, nowMs: number): void {
     const sql = this.#sql
     const tally = JSON.stringify(this.#tally.state())
     sql.exec('INSERT OR REPLACE INTO tally (id, next_seq, body) VALUES (1, ?, ?)', this.#ring.nextSeq, tally)
     if (entries === 0) return
-    const body = JSON.stringify(batch)
     sql.exec(
       'INSERT INTO batches (at_ms, first_seq, entries, body) VALUES (?, ?, ?, ?)',
       nowMs,

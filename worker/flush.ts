@@ -41,7 +41,7 @@ async function sendNotes(edge: Edge): Promise<void> {
   const counters = edge.notes.growth(edge.counters.snapshot())
   const batches = edge.notes.take()
   if (batches.length === 0 && Object.keys(counters).length === 0) return
-  const [first = { region: edge.config.homeRegion, notes: [] }, ...others] = batches
+  const [first = { region: edge.config.homeRegion, notes: '[]' }, ...others] = batches
   const sending = [{ ...first, counters }, ...others.map((batch) => ({ ...batch, counters: {} }))].map(
     async ({ region, notes, counters }) => {
       const noting = edge.receiptsOf(region)?.note({ notes, counters })

@@ -1,7 +1,12 @@
 import { evictDurableObject, runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { expect, test, vi } from 'vitest'
-import type { MetricsSnapshot, ReceiptLogRpc } from '../../protocol/receipt-record.ts'
+import {
+  NOTES_MAX,
+  type EdgeNote,
+  type MetricsSnapshot,
+  type ReceiptLogRpc,
+} from '../../protocol/receipt-record.ts'
 import type { ReceiptLog } from '../../tenancy/receipt-log.ts'
 import { RECEIPTS_MAX } from '../../tenancy/receipts/receipt-ring.ts'
 import { outcome } from './ledger-world.ts'
@@ -12,6 +17,10 @@ vi.setConfig({ testTimeout: 30_000 })
 function logOf(region: string) {
   return env.RECEIPT_LOG.get(env.RECEIPT_LOG.idFromName(region)) as unknown as DurableObjectStub<ReceiptLog> &
     ReceiptLogRpc
+}
+
+function textOf(...notes: EdgeNote[]): string {
+  return JSON.stringify(notes)
 }
 
 function counter({ counters }: MetricsSnapshot, name: string): Record<string, number> {
@@ -30,7 +39,7 @@ const told = outcome('a', {
 test('an eviction forgets no receipt, no count and no place of a reader', async () => {
   const log = logOf('evicted')
   await log.note({
-    notes: [note('a'), note('b', { attempts: [], status: 429, reason: null })],
+    notes: textOf(note('a'), note('b', { attempts: [], status: 429, reason: null })),
     counters: { failovers: 2 },
   })
   await log.takeOutcomes([told, told])
@@ -47,11 +56,27 @@ test('an eviction forgets no receipt, no count and no place of a reader', async 
     metrics: await log.metrics(),
   }).toEqual(before)
   // Told again after the eviction: counted once all the same.
-  await log.note({ notes: [note('a')], counters: {} })
+  await log.note({ notes: textOf(note('a')), counters: {} })
   await log.takeOutcomes([told])
   expect(await log.metrics()).toEqual(before.metrics)
-  await log.note({ notes: [note('c')], counters: {} })
+  await log.note({ notes: textOf(note('c')), counters: {} })
   expect((await log.find('t', 'c'))?.seq).toBe(3)
+})
+
+test('of a batch that is told again in part only what is new is kept, and no more than a batch may hold', async () => {
+  const log = logOf('in-part')
+  // Without attempts no reader waits for their outcomes.
+  const noteOf = (requestId: string, status = 429) => note(requestId, { attempts: [], status })
+  await log.note({ notes: textOf(noteOf('a')), counters: {} })
+  await log.note({ notes: textOf(noteOf('a', 500), noteOf('b')), counters: {} })
+  const many = Array.from({ length: NOTES_MAX + 1 }, (_, i) => noteOf(`m${i}`))
+  await log.note({ notes: textOf(...many), counters: {} })
+  const before = await log.read(0, 1000)
+  expect(before.records.map(({ edge }) => [edge?.requestId, edge?.status])).toEqual(
+    ['a', 'b', ...many.slice(0, NOTES_MAX).map(({ requestId }) => requestId)].map((id) => [id, 429]),
+  )
+  await evictDurableObject(log)
+  expect(await log.read(0, 1000)).toEqual(before)
 })
 
 test('it counts for Prometheus', async () => {
@@ -61,7 +86,7 @@ test('it counts for Prometheus', async () => {
     { attempt: 2, cluster: 'y' },
   ]
   await log.note({
-    notes: [note('a', { attempts: twice })],
+    notes: textOf(note('a', { attempts: twice })),
     counters: { lookupsTimedOut: 3, odd: Number.NaN },
   })
   await log.takeOutcomes([told])
@@ -96,7 +121,8 @@ test('series are bounded whatever names come', async () => {
 test('what it stores is bounded', async () => {
   const log = logOf('stored')
   for (let batch = 0; batch < (3 * RECEIPTS_MAX) / 250; batch++) {
-    await log.note({ notes: Array.from({ length: 250 }, (_, i) => note(`r${batch}-${i}`)), counters: {} })
+    const notes = textOf(...Array.from({ length: 250 }, (_, i) => note(`r${batch}-${i}`)))
+    await log.note({ notes, counters: {} })
   }
   const stored = await runInDurableObject(log, (_, state) =>
     [...state.storage.sql.exec<{ entries: number }>('SELECT SUM(entries) AS entries FROM batches')].map(

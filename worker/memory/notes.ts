@@ -1,11 +1,16 @@
 /** Receipts that wait to be sent in a batch, by region, and the isolate's counters as last sent. Bounded. */
-import type { EdgeNote } from '../../protocol/receipt-record.ts'
-import { NOTES_MAX } from '../../protocol/receipt-record.ts'
+import { NOTES_MAX, type EdgeNote, type NoteBatch } from '../../protocol/receipt-record.ts'
 
 const WAITING_MAX = 2048
 
+/** As text, in which a note is small and one object. */
+interface Waiting {
+  readonly region: string
+  readonly text: string
+}
+
 export class Notes {
-  readonly #waiting: EdgeNote[] = []
+  readonly #waiting: Waiting[] = []
   #sent: Readonly<Record<string, number>> = {}
   #flushMs: number
   #flushingUntilMs = 0
@@ -25,20 +30,23 @@ export class Notes {
 
   /** false when the oldest had to go. */
   add(note: EdgeNote): boolean {
-    this.#waiting.push(note)
+    this.#waiting.push({ region: note.edgeRegion, text: JSON.stringify(note) })
     if (this.#waiting.length <= WAITING_MAX) return true
     this.#waiting.shift()
     return false
   }
 
-  /** The next batch of each region. */
-  take(): { region: string; notes: EdgeNote[] }[] {
-    const batch = this.#waiting.splice(0, NOTES_MAX)
-    const regions = new Set(batch.map(({ edgeRegion }) => edgeRegion))
-    return [...regions].map((region) => ({
-      region,
-      notes: batch.filter(({ edgeRegion }) => edgeRegion === region),
-    }))
+  /** All that waits, in batches of one region each. */
+  take(): { region: string; notes: NoteBatch['notes'] }[] {
+    const byRegion = new Map<string, string[]>()
+    for (const { region, text } of this.#waiting.splice(0)) {
+      const texts = byRegion.get(region) ?? []
+      byRegion.set(region, texts)
+      texts.push(text)
+    }
+    return [...byRegion].flatMap(([region, texts]) =>
+      inParts(texts).map((part) => ({ region, notes: `[${part.join(',')}]` })),
+    )
   }
 
   /** What the counters have grown by since the last call. */
@@ -60,4 +68,10 @@ export class Notes {
   endFlush(): void {
     this.#flushingUntilMs = 0
   }
+}
+
+function inParts(texts: readonly string[]): string[][] {
+  return Array.from({ length: Math.ceil(texts.length / NOTES_MAX) }, (_, part) =>
+    texts.slice(part * NOTES_MAX, (part + 1) * NOTES_MAX),
+  )
 }
