@@ -63,14 +63,19 @@ export async function reserve(
   const limits = edge.accounts.limitsOf(tenant)
   if (!hasLimits(policy)) return NOTHING
   const need = amountOf(policy, size)
-  const isLeased = await takeLeased(edge, tenant, limits, size, need).finally(() => {
-    Object.assign(headers, limits.headers(Date.now()))
-  })
-  if (!isLeased) passInOutage(edge, tenant, limits, size, need)
+  try {
+    // Most find room in the lease and wait for nobody.
+    const isLeased =
+      limits.take(size.requestId, size.model, need, Date.now()) ||
+      (await takeLeased(edge, tenant, limits, size, need))
+    if (!isLeased) passInOutage(edge, tenant, limits, size, need)
+  } finally {
+    limits.putHeaders(headers, Date.now())
+  }
   return { end: () => limits.end(size.requestId), release: () => limits.release(size.requestId) }
 }
 
-/** false when nobody says whether the request may pass. */
+/** Of a lease that is asked for first; false when nobody says whether the request may pass. */
 async function takeLeased(
   edge: Edge,
   tenant: ActiveTenant,

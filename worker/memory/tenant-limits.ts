@@ -37,6 +37,8 @@ export class TenantLimits {
   #lease: HeldLease | null = null
   #running = new Set<string>()
   #limits: LimitStates = { requests: null, tokens: null }
+  /** The headers that are the same until the ledger speaks again. */
+  #headers: Readonly<Record<string, string>> = {}
   #refusal: { readonly limit: LimitName; readonly untilMs: number; readonly asOfMs: number } | null = null
   #want = 1
   readonly #admitted: Admitted[] = []
@@ -94,6 +96,7 @@ export class TenantLimits {
 
   accept(answer: LeaseAnswer, askedMs: number): void {
     this.#limits = answer.limits
+    this.#headers = headersOf(answer.limits)
     if (answer.kind === 'refused') {
       this.#refusal = { limit: answer.limit, untilMs: askedMs + answer.retryAfterMs, asOfMs: askedMs }
       return
@@ -143,18 +146,14 @@ export class TenantLimits {
     for (const lease of report.returned) this.#tell(this.#returned, lease)
   }
 
-  /** What OpenAI's clients pace themselves by: the ledger's last word and what the lease still holds. */
-  headers(nowMs: number): Record<string, string> {
+  /** Puts in what OpenAI's clients pace themselves by: the ledger's last word and what the lease still holds. */
+  putHeaders(headers: Record<string, string>, nowMs: number): void {
     const lease = this.#living(nowMs)
-    const headers: Record<string, string> = {}
-    for (const name of ['requests', 'tokens'] as const) {
-      const state = this.#limits[name]
-      if (state === null) continue
-      headers[`x-ratelimit-limit-${name}`] = String(state.limit)
-      headers[`x-ratelimit-remaining-${name}`] = String(state.remaining + (lease?.[name] ?? 0))
-      headers[`x-ratelimit-reset-${name}`] = `${(state.resetMs / 1000).toFixed(3)}s`
-    }
-    return headers
+    const { requests, tokens } = this.#limits
+    Object.assign(headers, this.#headers)
+    if (requests)
+      headers['x-ratelimit-remaining-requests'] = String(requests.remaining + (lease?.requests ?? 0))
+    if (tokens) headers['x-ratelimit-remaining-tokens'] = String(tokens.remaining + (lease?.tokens ?? 0))
   }
 
   #living(nowMs: number): HeldLease | null {
@@ -165,4 +164,15 @@ export class TenantLimits {
     list.push(entry)
     if (list.length > PENDING_MAX) list.shift()
   }
+}
+
+function headersOf(limits: LimitStates): Record<string, string> {
+  const headers: Record<string, string> = {}
+  for (const name of ['requests', 'tokens'] as const) {
+    const state = limits[name]
+    if (state === null) continue
+    headers[`x-ratelimit-limit-${name}`] = String(state.limit)
+    headers[`x-ratelimit-reset-${name}`] = `${(state.resetMs / 1000).toFixed(3)}s`
+  }
+  return headers
 }
