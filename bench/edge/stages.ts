@@ -3,12 +3,24 @@ import { createHash } from 'node:crypto'
 import { Fingerprinter } from '../../worker/fingerprint.ts'
 import { EnvelopeSeal, markersText, newNonce } from '../../worker/envelope-seal.ts'
 import { policySchema } from '../../protocol/policy.ts'
+import { REPORT_ENTRIES_MAX } from '../../protocol/tenancy.ts'
 import { formatReceipt } from '../../protocol/receipt.ts'
+import { Notes } from '../../worker/memory/notes.ts'
+import { TenantLimits } from '../../worker/memory/tenant-limits.ts'
 import type { Candidate } from '../../worker/plan/candidate.ts'
 import { makePlan } from '../../worker/plan/plan.ts'
+import type { PricedCandidate } from '../../worker/plan/price.ts'
 
 const ROUNDS = 7
 const ROUND_MS = 50
+const TERMS = {
+  requestsPerMinute: 1e7,
+  tokensPerMinute: 1e9,
+  concurrentMax: null,
+  budget: null,
+  prices: {},
+}
+const ID = '5b0c8ad6-0000-0000-0000-000000000000'
 
 export async function measureStages(text: string) {
   const bytes = new TextEncoder().encode(text)
@@ -32,6 +44,10 @@ export async function measureStages(text: string) {
       draw: 0,
       random: Math.random,
     })
+  const limits = leasedLimits()
+  let taken = 0
+  const notes = new Notes(1000)
+  const { entries, rejected, reason } = plan()
   const stages: Readonly<Record<string, () => unknown>> = {
     'decode and JSON.parse': () =>
       JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown,
@@ -42,7 +58,7 @@ export async function measureStages(text: string) {
     'envelope: JSON, nonce, HMAC': () =>
       seal.seal('/v1/chat/completions', 'a'.repeat(64), {
         v: 2,
-        requestId: '5b0c8ad6-0000-0000-0000-000000000000',
+        requestId: ID,
         attempt: 1,
         tenant: 'bench',
         shareScope: 'tenant:bench',
@@ -73,6 +89,32 @@ export async function measureStages(text: string) {
         reason: 'warm',
         age_ms: 4,
       }),
+    'lease: take, end, headers': () => {
+      limits.take(ID, 'm', { requests: 1, tokens: 1, nanoUsd: 0 }, 0)
+      limits.end(ID)
+      limits.putHeaders({}, 0)
+      if (++taken % REPORT_ENTRIES_MAX === 0) limits.takeReport(TERMS, false, 0)
+    },
+    'note of the request, as text': () =>
+      notes.add({
+        requestId: ID,
+        tenant: 'bench',
+        keyId: 'config',
+        policyVersion: 0,
+        api: 'chat',
+        model: 'm',
+        stream: false,
+        edgeRegion: 'us-east',
+        startedMs: 1,
+        routing: 'isotherm',
+        reason,
+        knowledge: 'directory',
+        candidates: entries.map(toldOf),
+        rejected,
+        attempts: [{ attempt: 1, cluster: 'us-east-1' }],
+        status: 200,
+        answeredMs: 2,
+      }),
   }
   const figures: { stage: string; us: number }[] = []
   for (const [stage, run] of Object.entries(stages)) {
@@ -96,11 +138,26 @@ export function whereItGoes(
     'a Worker that only pipes': cpuUs.pipe,
     'more for holding both bodies': cpuUs.holding - cpuUs.pipe,
     'the stages above': computedUs,
-    'the rest: objects, promises, their collection, ledger, receipts':
+    "the rest: the platform's objects, promises, their collection, the Durable Objects":
       cpuUs.edge - cpuUs.holding - computedUs,
     'all of it, with answers from the isolate': cpuUs.edge,
   }
   return Object.entries(parts).map(([stage, us]) => ({ stage, us: Math.round(us) }))
+}
+
+/** As worker/explain.ts has it, which Node cannot load. */
+function toldOf({ candidate, matchedTokens, promptTokens, tier, terms }: PricedCandidate) {
+  const { cluster, region } = candidate.config
+  return { cluster, region, state: 'unknown' as const, matchedTokens, promptTokens, tier, ageMs: -1, terms }
+}
+
+/** With a lease that no round uses up. */
+function leasedLimits(): TenantLimits {
+  const limits = new TenantLimits()
+  const state = { limit: 1e9, remaining: 1e9, resetMs: 1000 }
+  const lease = { lease: 'l', requests: 1e12, tokens: 1e12, nanoUsd: null, slots: null, lifeMs: 1000 }
+  limits.accept({ kind: 'granted', lease, limits: { requests: state, tokens: state } }, 0)
+  return limits
 }
 
 function candidateOf(cluster: string): Candidate {
