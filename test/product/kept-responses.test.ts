@@ -90,11 +90,12 @@ test('a cancellation frees the engine, and ends the stream of who was reading', 
 test('refusals are typed', async () => {
   const { id } = await client.responses.create(request())
   const forged = id.replace(/.$/, (letter) => (letter === 'A' ? 'B' : 'A'))
-  for (const asking of [
-    client.responses.retrieve(forged),
-    client.responses.cancel(forged),
-    client.responses.delete(forged),
+  for (const ask of [
+    () => client.responses.retrieve(forged),
+    () => client.responses.cancel(forged),
+    () => client.responses.delete(forged),
   ]) {
+    const asking = ask()
     await expect(asking).rejects.toBeInstanceOf(NotFoundError)
     await expect(asking).rejects.toMatchObject({ code: 'response_not_found', param: 'response_id' })
   }
