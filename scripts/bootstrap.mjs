@@ -58,8 +58,20 @@ export function runOnNode24(file, args) {
 
 /** A killed npm tells nobody: what it ran would stay behind. */
 function endWithNpm(child) {
-  const { ppid } = process
+  const before = ancestors()
   setInterval(() => {
-    if (process.ppid !== ppid) child.kill('SIGTERM')
+    if (ancestors() !== before) child.kill('SIGTERM')
   }, NPM_POLL_MS).unref()
+}
+
+/** The parent, which is npm's shell, and on Linux the shell's parent, which is npm: a shell outlives it. */
+function ancestors() {
+  const { ppid } = process
+  try {
+    // `pid (name) state ppid ...`; a name may hold anything.
+    const stat = readFileSync(`/proc/${ppid}/stat`, 'utf8')
+    return `${ppid} ${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]}`
+  } catch {
+    return String(ppid)
+  }
 }
