@@ -10,7 +10,7 @@ import type { GenerateRequest } from './generate-request.ts'
 import { isObject, type JsonObject } from './handoff/json.ts'
 
 /** Beyond it work in the background counts as load only until the engine has taken it. */
-export const WATCHED_MAX = 4096
+const WATCHED_MAX = 4096
 /** Ledgers close what they have heard nothing of after 30 minutes (tenancy/limits/holdings.ts). */
 const WATCH_MS_MAX = 25 * 60_000
 const POLL_MS_MIN = 250

@@ -2,7 +2,7 @@
 import type { EventMessage } from './frames.ts'
 
 export const HELD_MAX = 10_000
-export const HELD_BYTES_MAX = 64 * 1024 * 1024
+const HELD_BYTES_MAX = 64 * 1024 * 1024
 
 export class HeldMessages {
   #messages: EventMessage[] = []

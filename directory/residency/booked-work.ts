@@ -2,8 +2,8 @@
  * What edges have sent to clusters and no heartbeat can show yet, as their lookups tell it: work as virtual load, prompts
  * as speculative residency. It lets a burst from many edges neither herd nor scatter. Everything expires.
  */
+import { Speculations } from '../../core/speculations.ts'
 import type { BookingNote } from '../../protocol/lookup.ts'
-import { Speculations } from './speculations.ts'
 
 /** How long a booking or a speculation may stand, whatever heartbeats say. */
 export const BOOKING_MS_MAX = 2000

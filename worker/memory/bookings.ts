@@ -2,13 +2,17 @@
  * What this isolate has just sent where, and no heartbeat can show yet: prefill as virtual load, prompts as speculative
  * residency. Without it a burst sees a frozen queue, and equal new prompts of a burst scatter. Everything expires.
  */
+import { Speculations } from '../../core/speculations.ts'
 import { BookingNotes } from './booking-notes.ts'
-import { Speculations } from './speculations.ts'
 
 /** How long a booking or a speculation may stand, whatever the directory says. */
 export const BOOKING_MS_MAX = 2000
 /** Bookings of one cluster that count; the oldest go first. */
 const BOOKINGS_MAX = 512
+
+/** Here nobody else sends. */
+const SELF = 0
+const NOWHERE: ReadonlyMap<string, number> = new Map()
 
 /** In the order in which they were made. Numbers only: hundreds are read for each request. */
 interface Sent {
@@ -37,7 +41,7 @@ export class Bookings {
       sent.prefillMs.splice(0, BOOKINGS_MAX)
     }
     this.#notes.note(cluster, prefillMs, markers, nowMs)
-    this.#speculations.enter(markers, cluster, nowMs + BOOKING_MS_MAX)
+    this.#speculations.enter(markers, cluster, SELF, nowMs + BOOKING_MS_MAX)
   }
 
   /** The attempt came to nothing: its prompt is not there. The load is left to expire, since some of it may be real. */
@@ -63,6 +67,6 @@ export class Bookings {
 
   /** By cluster: canonical bytes of the prompt that have just been sent there. */
   speculativeBytes(markers: Uint32Array, nowMs: number): ReadonlyMap<string, number> {
-    return this.#speculations.deepest(markers, nowMs)
+    return this.#speculations.deepest(markers, null, nowMs) ?? NOWHERE
   }
 }

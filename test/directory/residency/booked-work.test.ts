@@ -6,7 +6,7 @@ import {
   BOOKINGS_TOLD_MAX,
   BookedWork,
 } from '../../../directory/residency/booked-work.ts'
-import { Speculations, SPECULATIONS_MAX } from '../../../directory/residency/speculations.ts'
+import { Speculations, SPECULATIONS_MAX } from '../../../core/speculations.ts'
 
 const MARKERS = Uint32Array.from([256, 1, 2, 512, 3, 4])
 const note = (fields = {}) => ({

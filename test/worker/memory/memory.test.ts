@@ -6,7 +6,7 @@ import {
   RecentLookups,
   RECENT_LOOKUP_MS_MAX,
 } from '../../../worker/memory/recent-lookups.ts'
-import { SPECULATIONS_MAX } from '../../../worker/memory/speculations.ts'
+import { SPECULATIONS_MAX } from '../../../core/speculations.ts'
 import { RoundTrips } from '../../../worker/memory/round-trips.ts'
 import { Versions } from '../../../worker/memory/versions.ts'
 import { known } from '../plan/candidates.ts'

@@ -1,7 +1,7 @@
 /**
- * Which prompts isolates have just sent where: PrefixKey and cluster -> who and until when. Every lookup brings some forty
- * and asks for as many, so they lie in flat arrays, in sets of SLOTS; of a full set the entry that ends first makes room.
- * A map by key would be walked over its deleted entries to find its oldest.
+ * Which prompts have just been sent where: PrefixKey and cluster -> by which isolate and until when. Every request enters some
+ * forty and asks for as many, so they lie in flat arrays, in sets of SLOTS; of a full set the entry that ends first makes
+ * room. A map by key would be walked over its deleted entries to find its oldest.
  */
 
 /** Entries in all. */
@@ -14,7 +14,7 @@ const CLUSTERS_TOLD_APART_MAX = 255
 
 export class Speculations {
   #clusters: string[] = []
-  // Made with the first entry: most directories of a simulation never have one.
+  // Made with the first entry: most directories and isolates of a simulation never have one.
   #keys = new Uint32Array(0)
   #clusterOf = new Uint8Array(0)
   #isolates = new Uint32Array(0)
@@ -38,8 +38,23 @@ export class Speculations {
     }
   }
 
-  /** By cluster: offset in bytes of the deepest of `markers` that others than `asking` have sent there. null: none anywhere. */
-  deepest(markers: Uint32Array, asking: number, nowMs: number): ReadonlyMap<string, number> | null {
+  /** They are not there after all. */
+  remove(markers: Uint32Array, cluster: string): void {
+    const number = this.#clusters.indexOf(cluster)
+    if (number === -1) return
+    for (let at = 0; at + 2 < markers.length; at += 3) {
+      const lo = markers[at + 1] as number
+      const hi = markers[at + 2] as number
+      const slot = this.#slotFor(lo, hi, number)
+      if (this.#holds(slot, lo, hi, number)) this.#untilMs[slot] = 0
+    }
+  }
+
+  /**
+   * By cluster: offset in bytes of the deepest of `markers` that others than `asking` have sent there; null: by anybody. null:
+   * none anywhere.
+   */
+  deepest(markers: Uint32Array, asking: number | null, nowMs: number): ReadonlyMap<string, number> | null {
     if (nowMs >= this.#lastMs) return null
     const keys = this.#keys
     let found: Map<string, number> | null = null
@@ -75,14 +90,17 @@ export class Speculations {
 
   /** The slot of the entry, or else the one of its set that ends first. */
   #slotFor(lo: number, hi: number, number: number): number {
-    const keys = this.#keys
     const first = firstSlot(lo, hi)
     let soonest = first
     for (let slot = first; slot < first + SLOTS; slot++) {
-      if (keys[2 * slot] === lo && keys[2 * slot + 1] === hi && this.#clusterOf[slot] === number) return slot
+      if (this.#holds(slot, lo, hi, number)) return slot
       if ((this.#untilMs[slot] as number) < (this.#untilMs[soonest] as number)) soonest = slot
     }
     return soonest
+  }
+
+  #holds(slot: number, lo: number, hi: number, number: number): boolean {
+    return this.#keys[2 * slot] === lo && this.#keys[2 * slot + 1] === hi && this.#clusterOf[slot] === number
   }
 }
 
