@@ -5,6 +5,8 @@
 
 export const SPECULATION_MS = 2000
 const MARKERS_MAX = 16_384
+/** Length at which the order is rid of those that are gone. */
+const ORDER_MAX = 2 * MARKERS_MAX
 /** Endpoints at which one prefix is expected: the latest. */
 const PLACES_MAX = 4
 
@@ -15,6 +17,7 @@ interface Guess {
 
 /** One prefix: where it is expected, the latest first. */
 interface Guesses {
+  readonly key: number
   /** The half of the key that the map does not hold. */
   readonly hi: number
   readonly offsetBytes: number
@@ -26,6 +29,12 @@ interface Guesses {
 export class Speculation {
   /** By half of the prefix's key: small whole numbers are found twice as fast. Of two with one half the later is kept. */
   readonly #guesses = new Map<number, Guesses>()
+  /**
+   * All in the order in which they end at the earliest, from `#head` on, and some that are gone. A map knows its first only by
+   * walking over what was deleted before it.
+   */
+  #order: Guesses[] = []
+  #head = 0
 
   get size(): number {
     return this.#guesses.size
@@ -38,7 +47,8 @@ export class Speculation {
       const known = this.#find(markers, at)
       if (known) place(known.places, endpoint, endMs)
       else
-        this.#guesses.set(keyAt(markers, at), {
+        this.#enter({
+          key: keyAt(markers, at),
           hi: markers[at + 2] ?? 0,
           offsetBytes: markers[at] ?? 0,
           places: [{ endpoint, endMs }],
@@ -77,16 +87,30 @@ export class Speculation {
     return guesses && guesses.hi === markers[at + 2] ? guesses : null
   }
 
+  #enter(guesses: Guesses): void {
+    this.#guesses.set(guesses.key, guesses)
+    this.#order.push(guesses)
+  }
+
   /** Those at the head whose time has come, and those beyond the bound. */
   #expire(nowMs: number): void {
-    for (const [key, guesses] of this.#guesses) {
-      if (guesses.placedEndMs > nowMs && this.#guesses.size <= MARKERS_MAX) return
-      this.#guesses.delete(key)
+    for (; this.#head < this.#order.length; this.#head++) {
+      const guesses = this.#order[this.#head] as Guesses
+      if (!this.#isHeld(guesses)) continue
+      if (guesses.placedEndMs > nowMs && this.#guesses.size <= MARKERS_MAX) break
+      this.#guesses.delete(guesses.key)
       const endMs = guesses.places[0]?.endMs ?? 0
       if (endMs <= guesses.placedEndMs) continue
       guesses.placedEndMs = endMs
-      this.#guesses.set(key, guesses)
+      this.#enter(guesses)
     }
+    if (this.#order.length <= ORDER_MAX) return
+    this.#order = this.#order.slice(this.#head).filter((guesses) => this.#isHeld(guesses))
+    this.#head = 0
+  }
+
+  #isHeld(guesses: Guesses): boolean {
+    return this.#guesses.get(guesses.key) === guesses
   }
 }
 
