@@ -2,7 +2,7 @@ import { encode } from '@msgpack/msgpack'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pino } from 'pino'
-import { afterEach, expect, test } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { Publisher, Router } from 'zeromq'
 import { BlockIndex } from '../../cluster-agent/blocks/block-index.ts'
 import { findEventAddresses } from '../../cluster-agent/event-addresses.ts'
@@ -11,7 +11,7 @@ import { EventListener } from '../../cluster-agent/event-listener.ts'
 import { EventSubscriber } from '../../cluster-agent/event-subscriber.ts'
 import { ENGINE_VERSIONS } from '../../simulator/wire/engine-version.ts'
 import { startEngine, type RunningEngine } from '../../simulator/engine-server.ts'
-import { seqFrame } from '../../simulator/wire/kv-frames.ts'
+import { replayEndFrames, seqFrame } from '../../simulator/wire/kv-frames.ts'
 import { until } from '../support/wait.ts'
 
 /** Feeds over real sockets, from simulated engines and from publishers that behave worse. */
@@ -58,6 +58,18 @@ async function ask(engine: RunningEngine, text: string): Promise<void> {
 }
 const resident = (index: BlockIndex) => index.residentHashes(0, 1).length
 
+/** A message that stores one block, whose hash is its number. */
+function stored(seq: number): [Uint8Array, Uint8Array, Uint8Array] {
+  const event = {
+    type: 'BlockStored',
+    block_hashes: [seq],
+    parent_block_hash: null,
+    token_ids: [seq],
+    block_size: 1,
+  }
+  return [new Uint8Array(), seqFrame(seq), encode([1.5, [event], 0])]
+}
+
 test.each(ENGINE_VERSIONS)(
   'an engine of %s that worked before we came is known by its replay',
   async (version) => {
@@ -89,6 +101,35 @@ test('an engine whose replay never answers is heard all the same', async () => {
   await ask(engine, 'said ')
   await until('it to be heard', () => resident(index) > 0)
   expect([feed.state, feed.mayMissEvents]).toEqual(['syncing', true])
+})
+
+test('what waits behind a gap is applied when no reply comes, and what was lost counts for a while', async () => {
+  const now = performance.now.bind(performance)
+  let laterMs = 0
+  vi.spyOn(performance, 'now').mockImplementation(() => now() + laterMs)
+  closing.push(() => void vi.restoreAllMocks())
+  const router = new Router({ linger: 0 })
+  await router.bind('tcp://127.0.0.1:*')
+  closing.push(() => router.close())
+  const { index, options } = indexed()
+  const feed = new EventFeed({ ...options, replay: router.lastEndpoint! })
+  closing.push(() => feed.stop())
+  feed.start()
+  feed.connected()
+  const [asker] = await router.receive()
+  await router.send([asker!, ...replayEndFrames(ENGINE_VERSIONS[0])])
+  await until('the stream to be live', () => feed.state === 'live')
+  feed.receive(stored(0))
+  feed.receive(stored(2))
+  expect([feed.state, feed.mayMissEvents]).toEqual(['syncing', true])
+  expect(index.residentHashes(0, 1)).toEqual([0n])
+  laterMs = 1100
+  feed.receive(stored(3))
+  // What lies before the hole is forgotten, since a removal may be in it.
+  expect(index.residentHashes(0, 1)).toEqual([2n, 3n])
+  expect([feed.state, feed.mayMissEvents]).toEqual(['live', true])
+  laterMs = 700_000
+  expect(feed.mayMissEvents).toBe(false)
 })
 
 test('the last words of an engine that falls silent are not lost for long', async () => {
@@ -162,29 +203,11 @@ test('a defect in what takes the events does not end the stream', () => {
       if (isBroken) throw new Error('a defect')
     },
   })
-  const send = (seq: number) =>
-    feed.receive([
-      new Uint8Array(),
-      seqFrame(seq),
-      encode([
-        1.5,
-        [
-          {
-            type: 'BlockStored',
-            block_hashes: [seq],
-            parent_block_hash: null,
-            token_ids: [seq],
-            block_size: 1,
-          },
-        ],
-        0,
-      ]),
-    ])
   feed.connected()
-  send(0)
+  feed.receive(stored(0))
   expect(resident(index)).toBe(0)
   isBroken = false
-  send(1)
+  feed.receive(stored(1))
   expect(index.residentHashes(0, 1)).toEqual([1n])
 })
 
