@@ -97,6 +97,8 @@ export const modelLoadSchema = z.object({
   kvPressure: z.number().min(0).max(1),
   /** What handing KV from prefill to decode added to recent requests, on average; 0 while none is split. */
   handoffMs: z.number().nonnegative(),
+  /** The same by its bytes, where those that prefill do not decode. */
+  handoff: tierCostSchema.optional(),
   /** Endpoints that take requests now. 0 means that the model cannot be served here. */
   endpoints: z.int().nonnegative(),
   bytesPerToken: z.number().positive(),

@@ -2,12 +2,11 @@
 import type { PromptApi } from '../core/prompt-bytes.ts'
 import type { ClusterKnowledge } from '../protocol/lookup.ts'
 import type { Policy } from '../protocol/policy.ts'
-import type { ModelLoad } from '../protocol/report.ts'
 import type { Admission } from './admit.ts'
 import { askDirectory, type Knowledge } from './directory-client.ts'
 import type { Edge } from './env.ts'
 import type { Fingerprint } from './fingerprint.ts'
-import { bookedQueueMs } from './plan/booked-queue.ts'
+import { bookedQueues } from './plan/booked-queue.ts'
 import { deepestBytes, type Candidate } from './plan/candidate.ts'
 import { boundKnowledge } from './plan/freshness.ts'
 import { makePlan, type Plan } from './plan/plan.ts'
@@ -99,19 +98,9 @@ function layOutCandidates(
       isRegionDrained: edge.config.drainedRegions.includes(region),
       knowledge,
       rttMs,
-      bookedMs: bookedQueueMs(bookingsMs, queuesOf(others.load)),
+      booked: bookedQueues(bookingsMs, others.load),
       speculativeBytes: Math.max(speculativeBytes.get(cluster) ?? 0, othersSpeculativeBytes),
       isBreakerOpen: edge.breaker.isOpen(cluster, nowMs) || others.isFailing === true,
     }
   })
-}
-
-/** The queues of a cluster's endpoints; where only the shortest is known the others are taken to be like it. */
-function queuesOf(load: ModelLoad | null): number[] {
-  if (load === null) return [0]
-  const { backlogMs, otherBacklogsMs, endpoints } = load
-  return [
-    backlogMs,
-    ...(otherBacklogsMs ?? Array.from({ length: Math.max(endpoints - 1, 0) }, () => backlogMs)),
-  ]
 }

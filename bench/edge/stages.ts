@@ -7,6 +7,7 @@ import { REPORT_ENTRIES_MAX } from '../../protocol/tenancy.ts'
 import { formatReceipt } from '../../protocol/receipt.ts'
 import { Notes } from '../../worker/memory/notes.ts'
 import { TenantLimits } from '../../worker/memory/tenant-limits.ts'
+import { NOTHING_BOOKED } from '../../worker/plan/booked-queue.ts'
 import type { Candidate } from '../../worker/plan/candidate.ts'
 import { makePlan } from '../../worker/plan/plan.ts'
 import type { PricedCandidate } from '../../worker/plan/price.ts'
@@ -167,7 +168,7 @@ function candidateOf(cluster: string): Candidate {
     isRegionDrained: false,
     knowledge: { cluster, state: 'unknown' },
     rttMs: 5,
-    bookedMs: 0,
+    booked: NOTHING_BOOKED,
     speculativeBytes: 0,
     isBreakerOpen: false,
   }

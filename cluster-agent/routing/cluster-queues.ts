@@ -9,7 +9,7 @@ export interface Standing {
 
 export interface ClusterQueues extends Pick<
   ModelLoad,
-  'backlogMs' | 'otherBacklogsMs' | 'decoders' | 'kvPressure'
+  'backlogMs' | 'otherBacklogsMs' | 'decoders' | 'kvPressure' | 'handoff'
 > {
   /** The endpoint with the lowest backlog of those made for prefill; null when nobody takes requests. */
   readonly first: Standing | null
@@ -36,5 +36,13 @@ export function queuesOf(standings: readonly Standing[], heldMs: number, stallSh
       backlogMs: load.backlogMs + heldMs,
       ...disturbanceOf(profile, load, stallShare),
     })),
+    ...handoffOf(first, decoders),
   }
+}
+
+/** The way to the decode endpoint with the lowest backlog, and a step there, since the first token comes from it. */
+function handoffOf(first: Standing | undefined, [decoder]: readonly Standing[]): Pick<ModelLoad, 'handoff'> {
+  if (first?.endpoint.role !== 'prefill' || !decoder) return {}
+  const { transfer, decodeStepMs } = decoder.endpoint.profile
+  return { handoff: { ...transfer, floorMs: transfer.floorMs + decodeStepMs } }
 }

@@ -6,7 +6,7 @@ import { TIERS } from '../../core/tiers.ts'
 import { policySchema, type ClusterConfig, type Policy as TenantPolicy } from '../../protocol/edge-config.ts'
 import type { ClusterKnowledge } from '../../protocol/lookup.ts'
 import type { ModelOffer } from '../../protocol/report.ts'
-import { bookedQueueMs } from '../../worker/plan/booked-queue.ts'
+import { bookedQueues } from '../../worker/plan/booked-queue.ts'
 import { deepestBytes, type Candidate } from '../../worker/plan/candidate.ts'
 import { makePlan } from '../../worker/plan/plan.ts'
 import { predictedTtftMs } from '../../worker/plan/price.ts'
@@ -100,17 +100,16 @@ export class IsothermEdge implements RegionPolicy {
       const knowledge = this.knowledge(config.cluster, cluster, request.region, markers, nowMs)
       const load = knowledge.state === 'known' ? knowledge.load : null
       const heardMs = knowledge.state === 'known' ? nowMs - knowledge.loadAgeMs : 0
-      const queuesMs = load ? [load.backlogMs, ...(load.otherBacklogsMs ?? [])] : [0]
       return {
         config,
         knowledge,
         rttMs,
-        bookedMs: bookedQueueMs(
+        booked: bookedQueues(
           [
             ...bookings.booked(config.cluster, heardMs - rttMs - AGENT_MS, nowMs),
             ...isolates.othersBooked(isolate, config.cluster, heardMs, nowMs),
           ],
-          queuesMs,
+          load,
         ),
         speculativeBytes: Math.max(
           speculative.get(config.cluster) ?? 0,

@@ -2,6 +2,7 @@
 import type { ClusterConfig } from '../../protocol/edge-config.ts'
 import type { ClusterKnowledge } from '../../protocol/lookup.ts'
 import type { ModelLoad, ModelOffer } from '../../protocol/report.ts'
+import type { BookedQueues } from './booked-queue.ts'
 
 /** Beyond this age a load says nothing about now: acting on it doubles tail latency (reference/policy-study.md). */
 export const LOAD_AGE_MS_MAX = 5000
@@ -14,8 +15,8 @@ export interface Candidate {
   readonly isRegionDrained: boolean
   readonly knowledge: ClusterKnowledge
   readonly rttMs: number
-  /** What requests that this isolate sent there, and no heartbeat can have counted yet, add to the shortest queue. */
-  readonly bookedMs: number
+  /** What requests that edges sent there, and no heartbeat can have counted yet, add to its queues. */
+  readonly booked: BookedQueues
   /** Canonical bytes of this prompt that this isolate has just sent there; 0 when none. */
   readonly speculativeBytes: number
   readonly isBreakerOpen: boolean

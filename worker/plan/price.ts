@@ -2,7 +2,7 @@
  * The price of a cluster: predicted milliseconds to the first token, seen from this edge. What a cluster does not say of
  * itself is borrowed from those that do, so that silence is neither an advantage nor a verdict.
  */
-import { cheapestReuse, disturbanceMs, shadowFactor } from '../../core/cost-model.ts'
+import { cheapestReuse, disturbanceMs, loadMs, shadowFactor } from '../../core/cost-model.ts'
 import { tierByNumber } from '../../core/tiers.ts'
 import type { TtftTerms } from '../../protocol/receipt.ts'
 import type { ModelLoad, ModelOffer } from '../../protocol/report.ts'
@@ -64,7 +64,9 @@ export function priceCandidate(
       : []
   const reuse = offer ? cheapestReuse(offer.prefill, offer.kvBytesPerToken, promptTokens, parts) : null
   const prefillMs = reuse?.prefillMs ?? 0
-  const place = cheapestPlace(candidate, load, prefillMs, assumptions)
+  const newBytes = (promptTokens - (reuse?.reusedTokens ?? 0)) * (offer?.kvBytesPerToken ?? 0)
+  const handoffMs = handoffOf(load, newBytes)
+  const place = cheapestPlace(candidate, load, prefillMs, handoffMs, assumptions)
   return {
     candidate,
     matchedTokens,
@@ -83,6 +85,12 @@ export function priceCandidate(
   }
 }
 
+/** Of so many bytes of KV: where a prefix is reused, the endpoint that decodes is taken to have it, too. */
+function handoffOf(load: ModelLoad | null, bytes: number): number {
+  // Params are exchanged even when nothing has to move.
+  return load?.handoff ? loadMs(load.handoff, Math.max(bytes, 1)) : (load?.handoffMs ?? 0)
+}
+
 interface Place {
   readonly queueMs: number
   readonly handoffMs: number
@@ -94,16 +102,17 @@ interface Place {
  * nothing over and makes others wait.
  */
 function cheapestPlace(
-  { bookedMs }: Candidate,
+  { booked }: Candidate,
   load: ModelLoad | null,
   prefillMs: number,
+  handoffMs: number,
   { backlogMs }: Assumptions,
 ): Place {
-  const queueMs = (load?.backlogMs ?? backlogMs) + bookedMs
-  let best: Place = { queueMs, handoffMs: load?.handoffMs ?? 0, disturbanceMs: 0 }
-  for (const decoder of load?.decoders ?? []) {
+  const queueMs = (load?.backlogMs ?? backlogMs) + booked.prefillMs
+  let best: Place = { queueMs, handoffMs, disturbanceMs: 0 }
+  for (const [at, decoder] of (load?.decoders ?? []).entries()) {
     const place = {
-      queueMs: decoder.backlogMs,
+      queueMs: decoder.backlogMs + (booked.decodersMs[at] ?? 0),
       handoffMs: 0,
       disturbanceMs: disturbanceMs(decoder, prefillMs),
     }

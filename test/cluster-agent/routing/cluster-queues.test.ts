@@ -60,3 +60,10 @@ test('where all decode, they are the queues; where nobody is, there is none', ()
     kvPressure: 0,
   })
 })
+
+test('a hand-off is told by its bytes and a step of the answer, where those that prefill do not decode', () => {
+  const handoff = { floorMs: 15, bytesPerMs: 40e6 }
+  expect(queuesOf([standing('prefill', 0), standing('decode', 0)], 0, 0.5)).toMatchObject({ handoff })
+  expect(queuesOf([standing('both', 0), standing('decode', 0)], 0, 0.5)).not.toHaveProperty('handoff')
+  expect(queuesOf([standing('prefill', 0)], 0, 0.5)).not.toHaveProperty('handoff')
+})

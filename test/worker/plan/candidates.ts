@@ -2,6 +2,7 @@
 import { policySchema, type Policy } from '../../../protocol/edge-config.ts'
 import type { ClusterKnowledge } from '../../../protocol/lookup.ts'
 import type { ModelLoad } from '../../../protocol/report.ts'
+import { NOTHING_BOOKED } from '../../../worker/plan/booked-queue.ts'
 import type { Candidate } from '../../../worker/plan/candidate.ts'
 import type { PlanInput } from '../../../worker/plan/plan.ts'
 import { LOAD, OFFER } from '../../directory/fake-agent.ts'
@@ -38,7 +39,7 @@ export function candidate(
     isRegionDrained: false,
     knowledge,
     rttMs,
-    bookedMs: 0,
+    booked: NOTHING_BOOKED,
     speculativeBytes: 0,
     isBreakerOpen: false,
     ...change,

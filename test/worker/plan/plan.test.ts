@@ -37,7 +37,9 @@ describe('the price decides', () => {
   test('a queue drives a new conversation away, a fresh booking counts like one', () => {
     const busy = candidate('near', 5, known('near', { loads: { backlogMs: 400 } }))
     expect(makePlan(input([busy, candidate('far', 100)]))).toMatchObject({ reason: 'least-wait' })
-    const booked = candidate('near', 5, known('near'), { bookedMs: 400 })
+    const booked = candidate('near', 5, known('near'), {
+      booked: { prefillMs: 400, decodersMs: [] },
+    })
     expect(order(makePlan(input([booked, candidate('far', 100)])))).toEqual(['far', 'near'])
   })
 
@@ -56,6 +58,31 @@ describe('the price decides', () => {
     expect(plan(800_000).entries[0]!.candidate.config.cluster).toBe('far-1')
     const alone = makePlan(input([near], { promptBytes: 800_000 })).entries[0]!
     expect(alone.terms).toMatchObject({ queueMs: 3000, handoffMs: 20 })
+  })
+
+  test('an endpoint that decodes and has just been booked is no idle one', () => {
+    const decoders = [{ backlogMs: 0, stallShare: 0, comingPerMs: 0 }]
+    const near = (decodersMs: number[]) =>
+      candidate('near', 5, known('near', { loads: { backlogMs: 3000, decoders } }), {
+        booked: { prefillMs: 0, decodersMs },
+      })
+    const terms = (booked: number[]) => makePlan(input([near(booked)])).entries[0]!.terms
+    expect(terms([0]).queueMs).toBe(0)
+    expect(terms([2000]).queueMs).toBe(2000)
+    expect(terms([4000]).queueMs).toBe(3000)
+  })
+
+  test('a hand-off costs what its bytes take where the cluster says how', () => {
+    const handoff = { floorMs: 10, bytesPerMs: 100_000 }
+    const hinted = (matchedBytes: number) =>
+      candidate('near', 5, known('near', { matchedBytes, loads: { handoffMs: 70, handoff } }))
+    const handoffMs = (matchedBytes: number) =>
+      makePlan(input([hinted(matchedBytes)])).entries[0]!.terms.handoffMs
+    // 10,000 tokens of 1,000 bytes, of which 9,000 are there.
+    expect(handoffMs(0)).toBeCloseTo(110)
+    expect(handoffMs(36_000)).toBeCloseTo(20)
+    const plain = candidate('near', 5, known('near', { loads: { handoffMs: 70 } }))
+    expect(makePlan(input([plain])).entries[0]!.terms.handoffMs).toBe(70)
   })
 
   test('KV pressure makes prefill dearer, and is priced but not predicted', () => {
@@ -254,7 +281,7 @@ test('no plan names a cluster that policy forbids, and every cluster is planned 
     region: fc.constantFrom(...regions),
     rttMs: fc.nat(300),
     known: fc.option(anyKnown),
-    bookedMs: fc.nat(1000),
+    booked: fc.record({ prefillMs: fc.nat(1000), decodersMs: fc.constant([]) }),
     speculativeBytes: fc.nat(PROMPT_BYTES),
     isBreakerOpen: fc.boolean(),
     isRegionDrained: fc.boolean(),
