@@ -4,9 +4,8 @@
  */
 import { Sightings } from './sightings.ts'
 
-/** Weight of a sample below the estimate, and of one above it: bodies, queues and busy hosts only ever add to a round trip. */
-const SHORTER_WEIGHT = 0.2
-const LONGER_WEIGHT = 0.04
+/** Weight of a sample. The mean is what a request pays: where connections are opened anew, two ways and not one. */
+const SAMPLE_WEIGHT = 0.1
 /** A sample counts at most this multiple of the estimate and this much more: one retransmission is no new route. */
 const SAMPLE_FACTOR_MAX = 3
 const SAMPLE_EXCESS_MS_MAX = 20
@@ -40,7 +39,6 @@ export class RoundTrips {
     const pair = `${edgeRegion} ${cluster}`
     if (!this.#estimates.has(pair) && this.#estimates.size >= PAIRS_MAX) return
     const capped = Math.min(sampleMs, estimateMs * SAMPLE_FACTOR_MAX + SAMPLE_EXCESS_MS_MAX)
-    const weight = capped < estimateMs ? SHORTER_WEIGHT : LONGER_WEIGHT
-    this.#estimates.set(pair, estimateMs + weight * (capped - estimateMs))
+    this.#estimates.set(pair, estimateMs + SAMPLE_WEIGHT * (capped - estimateMs))
   }
 }
