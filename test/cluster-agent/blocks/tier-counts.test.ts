@@ -76,7 +76,7 @@ test('the counts are those of the sets, also when there are too many sets', () =
     on: fc.boolean(),
   })
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 120 }), fc.integer({ min: 2, max: 12 }), (steps, setsMax) => {
+    fc.property(fc.array(step, { maxLength: 120, size: 'max' }), fc.integer({ min: 2, max: 12 }), (steps, setsMax) => {
       const residency = new Residency(4, setsMax)
       for (const { block, endpoint, tier, on } of steps) residency.set(block, endpoint, tier, on)
       for (let tier = 1; tier <= 4; tier++) {

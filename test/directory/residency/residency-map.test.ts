@@ -28,7 +28,7 @@ const command = fc.oneof(
 
 test('it holds what a plain map holds', () => {
   fc.assert(
-    fc.property(fc.array(command, { maxLength: 400 }), (commands) => {
+    fc.property(fc.array(command, { maxLength: 400, size: 'max' }), (commands) => {
       const map = new ResidencyMap(2 ** 16)
       const model = new Map<string, Map<number, number>>()
       for (const step of commands) {
@@ -73,6 +73,7 @@ test('the match is the deepest resident marker of each column', () => {
     fc.property(
       fc.array(
         fc.record({ index: fc.integer({ min: 0, max: 9 }), column, tier: fc.integer({ min: 1, max: 4 }) }),
+        { maxLength: 60, size: 'max' },
       ),
       (entries) => {
         const map = new ResidencyMap(1024)

@@ -71,7 +71,7 @@ const action = fc.oneof(
 
 test('the pool does what a list of blocks would', () => {
   fc.assert(
-    fc.property(fc.array(action, { maxLength: 80 }), (actions) => {
+    fc.property(fc.array(action, { maxLength: 80, size: 'max' }), (actions) => {
       const pool = new BlockPool<bigint>(USABLE)
       const naive = new NaivePool()
       const removed: bigint[] = []

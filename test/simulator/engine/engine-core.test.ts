@@ -237,7 +237,7 @@ const arrival = fc.record({
 
 test('any load comes to rest with all blocks free and events that tell the residency', () => {
   fc.assert(
-    fc.property(fc.array(arrival, { maxLength: 25 }), fc.constantFrom(0, 6, 40), (arrivals, cpuBlocks) => {
+    fc.property(fc.array(arrival, { maxLength: 25, size: 'max' }), fc.constantFrom(0, 6, 40), (arrivals, cpuBlocks) => {
       const engine = core(tiered(cpuBlocks))
       const copies = new Map<bigint, number>()
       const pending = arrivals.map(({ family, tokens, maxTokens, kind, atStep, cancelStep }) => ({

@@ -15,7 +15,7 @@ const change = fc.record({
 
 test('a view matches as the index of an agent does', () => {
   fc.assert(
-    fc.property(fc.array(change, { maxLength: 150 }), (changes) => {
+    fc.property(fc.array(change, { maxLength: 150, size: 'max' }), (changes) => {
       const index = new Residency(ENDPOINTS)
       const log = new ResidencyLog()
       const view = new ResidencyView([{ log, delayMs: 0 }], BLOCKS + 1)

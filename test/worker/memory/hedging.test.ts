@@ -7,7 +7,7 @@ import { TtftRatios } from '../../../worker/memory/ttft-ratios.ts'
 test('duplicates never exceed the earned share and what may be saved up', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.boolean(), { maxLength: 2000 }),
+      fc.array(fc.boolean(), { maxLength: 2000, size: 'max' }),
       fc.constantFrom(0.01, 0.05, 0.2),
       (wants, share) => {
         const budget = new HedgeBudget()

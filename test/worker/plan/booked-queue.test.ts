@@ -56,7 +56,7 @@ test('they add at most their sum, and never less for one more', () => {
   })
   fc.assert(
     fc.property(
-      fc.array(fc.nat(1000), { maxLength: 50 }),
+      fc.array(fc.nat(1000), { maxLength: 50, size: 'max' }),
       queues,
       fc.array(decoder, { maxLength: 4 }),
       fc.nat(1000),
