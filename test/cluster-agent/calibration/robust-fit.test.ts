@@ -104,6 +104,22 @@ test('engines of one kind keep one law while what is seen of them only scatters'
   expect(kept).toBeGreaterThan(14)
 })
 
+test('a prior that is beyond reach is left as far behind as one can, too dear or too cheap', () => {
+  for (const [factor, reached] of [
+    [1 / 1000, 1 / FACTOR_MAX],
+    [1000, FACTOR_MAX],
+  ] as const) {
+    const fit = new RobustFit(PRIOR)
+    learn(
+      fit,
+      TRUE_LAW.map((coefficient) => coefficient * factor),
+      5,
+      { noise: 0.2 },
+    )
+    expect(fit.factors[1]! / reached).toBeCloseTo(1)
+  }
+})
+
 test('a change for good is followed within a few requests, not after the window', () => {
   const fit = new RobustFit(PRIOR)
   learn(fit, TRUE_LAW, 3, { noise: 0.05 })
