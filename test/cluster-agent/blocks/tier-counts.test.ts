@@ -76,16 +76,20 @@ test('the counts are those of the sets, also when there are too many sets', () =
     on: fc.boolean(),
   })
   fc.assert(
-    fc.property(fc.array(step, { maxLength: 120, size: 'max' }), fc.integer({ min: 2, max: 12 }), (steps, setsMax) => {
-      const residency = new Residency(4, setsMax)
-      for (const { block, endpoint, tier, on } of steps) residency.set(block, endpoint, tier, on)
-      for (let tier = 1; tier <= 4; tier++) {
-        let held = 0
-        for (let block = 0; block < 8; block++)
-          for (let endpoint = 0; endpoint < 4; endpoint++)
-            held += Number(residency.has(block, endpoint, tier))
-        expect(residency.tiers.held(tier)).toBe(held)
-      }
-    }),
+    fc.property(
+      fc.array(step, { maxLength: 120, size: 'max' }),
+      fc.integer({ min: 2, max: 12 }),
+      (steps, setsMax) => {
+        const residency = new Residency(4, setsMax)
+        for (const { block, endpoint, tier, on } of steps) residency.set(block, endpoint, tier, on)
+        for (let tier = 1; tier <= 4; tier++) {
+          let held = 0
+          for (let block = 0; block < 8; block++)
+            for (let endpoint = 0; endpoint < 4; endpoint++)
+              held += Number(residency.has(block, endpoint, tier))
+          expect(residency.tiers.held(tier)).toBe(held)
+        }
+      },
+    ),
   )
 })

@@ -237,45 +237,49 @@ const arrival = fc.record({
 
 test('any load comes to rest with all blocks free and events that tell the residency', () => {
   fc.assert(
-    fc.property(fc.array(arrival, { maxLength: 25, size: 'max' }), fc.constantFrom(0, 6, 40), (arrivals, cpuBlocks) => {
-      const engine = core(tiered(cpuBlocks))
-      const copies = new Map<bigint, number>()
-      const pending = arrivals.map(({ family, tokens, maxTokens, kind, atStep, cancelStep }) => ({
-        atStep,
-        cancelStep,
-        item: request(range(family * 10_000, tokens), {
-          maxTokens: kind === 'producer' ? 1 : maxTokens,
-          isProducer: kind === 'producer',
-          remote: kind === 'consumer' ? { cachedTokens: 0 } : null,
-        }),
-      }))
-      let nowMs = 0
-      let finished = 0
-      let cancelled = 0
-      for (let step = 0; step < 5000; step++) {
-        for (const { item, atStep } of pending) if (atStep === step) engine.submit(item, nowMs)
-        const started = engine.startStep(nowMs)
-        for (const { item, cancelStep } of pending)
-          if (cancelStep === step && engine.cancel(item.id)) cancelled++
-        if (started === null) {
-          nowMs = Math.max(engine.wakeMs() ?? nowMs + 1, nowMs)
-          if (step > 100 && engine.waitingRequests === 0 && engine.leases.size === 0) break
-          continue
+    fc.property(
+      fc.array(arrival, { maxLength: 25, size: 'max' }),
+      fc.constantFrom(0, 6, 40),
+      (arrivals, cpuBlocks) => {
+        const engine = core(tiered(cpuBlocks))
+        const copies = new Map<bigint, number>()
+        const pending = arrivals.map(({ family, tokens, maxTokens, kind, atStep, cancelStep }) => ({
+          atStep,
+          cancelStep,
+          item: request(range(family * 10_000, tokens), {
+            maxTokens: kind === 'producer' ? 1 : maxTokens,
+            isProducer: kind === 'producer',
+            remote: kind === 'consumer' ? { cachedTokens: 0 } : null,
+          }),
+        }))
+        let nowMs = 0
+        let finished = 0
+        let cancelled = 0
+        for (let step = 0; step < 5000; step++) {
+          for (const { item, atStep } of pending) if (atStep === step) engine.submit(item, nowMs)
+          const started = engine.startStep(nowMs)
+          for (const { item, cancelStep } of pending)
+            if (cancelStep === step && engine.cancel(item.id)) cancelled++
+          if (started === null) {
+            nowMs = Math.max(engine.wakeMs() ?? nowMs + 1, nowMs)
+            if (step > 100 && engine.waitingRequests === 0 && engine.leases.size === 0) break
+            continue
+          }
+          nowMs += started.durationMs
+          const { outputs, events } = engine.finishStep(nowMs)
+          finished += outputs.filter(({ finish }) => finish !== null).length
+          applyEvents(copies, events)
         }
-        nowMs += started.durationMs
-        const { outputs, events } = engine.finishStep(nowMs)
-        finished += outputs.filter(({ finish }) => finish !== null).length
-        applyEvents(copies, events)
-      }
-      expect(finished + cancelled).toBe(arrivals.length)
-      expect([engine.runningRequests, engine.waitingRequests]).toEqual([0, 0])
-      expect(engine.space.pool.free).toBe(12)
-      // Evictions for a load that was cancelled before any further step are told with the next one.
-      engine.submit(request(range(90_000, 2)), nowMs)
-      for (const events of drive(engine, nowMs).batches) applyEvents(copies, events)
-      const told = [...copies].flatMap(([hash, count]) => Array.from({ length: count }, () => hash))
-      expect(told.toSorted()).toEqual(engine.space.pool.residentHashes().toSorted())
-    }),
+        expect(finished + cancelled).toBe(arrivals.length)
+        expect([engine.runningRequests, engine.waitingRequests]).toEqual([0, 0])
+        expect(engine.space.pool.free).toBe(12)
+        // Evictions for a load that was cancelled before any further step are told with the next one.
+        engine.submit(request(range(90_000, 2)), nowMs)
+        for (const events of drive(engine, nowMs).batches) applyEvents(copies, events)
+        const told = [...copies].flatMap(([hash, count]) => Array.from({ length: count }, () => hash))
+        expect(told.toSorted()).toEqual(engine.space.pool.residentHashes().toSorted())
+      },
+    ),
     { numRuns: 300 },
   )
 })
