@@ -19,7 +19,7 @@ export interface Summary {
   readonly cachedTokenShare: number
   /** What one cache without limits would have held of the same requests. */
   readonly infiniteCacheShare: number
-  readonly ttftMs: { readonly p50: number; readonly p90: number; readonly p99: number }
+  readonly ttftMs: { readonly p50: number; readonly p90: number; readonly p99: number; readonly max: number }
   readonly byRegion: Readonly<Record<string, number>>
   readonly prediction: {
     /** Requests with a prediction. */
@@ -48,7 +48,12 @@ export function summarize(outcomes: readonly Outcome[], infiniteCacheShare: numb
     cachedTokenShare:
       promptTokens === 0 ? 0 : sum(answered.map((outcome) => outcome.cachedTokens)) / promptTokens,
     infiniteCacheShare,
-    ttftMs: { p50: quantile(ttfts, 0.5), p90: quantile(ttfts, 0.9), p99: quantile(ttfts, 0.99) },
+    ttftMs: {
+      p50: quantile(ttfts, 0.5),
+      p90: quantile(ttfts, 0.9),
+      p99: quantile(ttfts, 0.99),
+      max: quantile(ttfts, 1),
+    },
     byRegion: count(answered.map(({ region }) => region)),
     prediction: {
       requests: predicted.length,
@@ -89,6 +94,7 @@ export function formatSummaries(
     ['TTFT p50', (s) => ms(s.ttftMs.p50)],
     ['TTFT p90', (s) => ms(s.ttftMs.p90)],
     ['TTFT p99', (s) => ms(s.ttftMs.p99)],
+    ['TTFT longest', (s) => ms(s.ttftMs.max)],
     ['cached tokens', (s) => percent(s.cachedTokenShare)],
     [
       'of an infinite cache',
