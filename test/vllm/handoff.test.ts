@@ -37,13 +37,17 @@ async function nixlEngine(
   })
 }
 
-async function startAgentAnew(): Promise<void> {
+/** What prefill at the decode engine is believed to cost, in ms a token: every prompt is handed over. */
+const ALWAYS_HANDED_OVER = 1000
+/** New prompts are; and what served requests say of it can be learnt. */
+const USUALLY_HANDED_OVER = 30
+
+async function startAgentAnew(decodeMsPerToken: number): Promise<void> {
   await real?.agent.stop(0)
   real = await startRealAgent(
     [
       { engine: prefill, role: 'prefill', msPerToken: 1, transferMs: 1 },
-      // Prefill there is believed to be so dear that every prompt is handed over, and not dearer than can be unlearnt.
-      { engine: decode, role: 'decode', msPerToken: 30, transferMs: 1 },
+      { engine: decode, role: 'decode', msPerToken: decodeMsPerToken, transferMs: 1 },
     ],
     (BLOCKS - 1) * BLOCK_TOKENS,
   )
@@ -56,7 +60,7 @@ beforeAll(async () => {
   prefill = await nixlEngine('prefill', 'kv_producer', p)
   decode = await nixlEngine('decode', 'kv_consumer', d)
   for (const engine of [prefill, decode]) await engine.start()
-  await startAgentAnew()
+  await startAgentAnew(ALWAYS_HANDED_OVER)
 }, 900_000)
 
 afterAll(async () => {
@@ -112,18 +116,21 @@ async function direct(engine: Vllm, messages: readonly Message[]): Promise<strin
 const routeOf = (response: Response) => response.headers.get('x-isotherm-agent-route') ?? ''
 
 test('greedy answers through the hand-off are those of one engine, whole and streamed, cold and warm', async () => {
-  let handedOver = 0
+  const others: string[] = []
   for (let number = 0; number < 12; number++) {
     const messages = prompt(number)
     const expected = await direct(prefill, messages)
     expect(await direct(decode, messages)).toBe(expected)
     for (const fields of [{}, { stream: true }, {}]) {
+      // On few cores an engine may be late with its health for a while.
+      await until('both engines', () => [0, 1].every((at) => real.agent.cluster.unavailable(at) === null))
       const response = await ask(messages, fields)
-      handedOver += Number(routeOf(response).includes('prefill=prefill; decode=decode'))
+      const route = routeOf(response)
+      if (!route.includes('prefill=prefill; decode=decode')) others.push(`${number}: ${route}`)
       expect(await contentOf(response)).toBe(expected)
     }
   }
-  expect(handedOver).toBe(36)
+  expect(others).toEqual([])
   // What the hand-off reports as cached is what the prefill engine had.
   const misses = real.finished.filter(({ matchedTokens, cachedTokens }) => matchedTokens !== cachedTokens)
   process.stdout.write(`\n36 hand-offs, ${36 - misses.length} with cached tokens as predicted\n`)
@@ -217,6 +224,7 @@ async function underLoad(first: number, disturb: () => Promise<void>): Promise<n
 }
 
 test('a killed prefill engine loses no request', async () => {
+  await startAgentAnew(USUALLY_HANDED_OVER)
   const answered = await underLoad(400, () => prefill.kill())
   process.stdout.write(`\n${answered} requests around the end of the prefill engine, none lost\n`)
   const response = await ask(prompt(404))
@@ -228,7 +236,7 @@ test('a prefill engine that comes back is used again, and a killed decode engine
   await prefill.start()
   await until('the prefill engine to be back', () => real.agent.cluster.unavailable(0) === null)
   // The one before has learnt that the decode engine prefills as fast, and would hand nothing over.
-  await startAgentAnew()
+  await startAgentAnew(USUALLY_HANDED_OVER)
   await until(
     'a hand-off',
     async () => {
