@@ -126,12 +126,15 @@ export class LedgerWorld {
     if (request) this.#end(request)
   }
 
-  /** Its memory is gone and so are its connections: the agents soon tell what those requests cost. */
+  /**
+   * Its memory is gone and so are its connections: the agents soon tell what those requests cost, also of requests that had
+   * ended and that the ledger has not heard of.
+   */
   crash(isolate: number): void {
     const index = isolate % this.#isolates.length
     this.#isolates[index] = new TenantLimits()
-    for (const [at, request] of this.requests.entries()) {
-      if (request.isolate === index && request.isRunning) this.settle(at)
+    for (const [at, { requestId, isolate: owner }] of this.requests.entries()) {
+      if (owner === index && !this.#settled.has(requestId)) this.settle(at)
     }
   }
 
