@@ -32,14 +32,38 @@ export function bookedQueues(bookingsMs: readonly number[], load: Queues | null)
   }
   const beforeMs = Math.min(...prefills)
   const decodersMs = decoders.map(() => 0)
+  // A booking does not say its bytes: its hand-off is taken to be like others.
+  const handoffMs = load?.handoffMs ?? 0
   for (const bookingMs of bookingsMs) {
-    const shortest = prefills.indexOf(Math.min(...prefills))
-    const decoder = cheapestDecoder(decoders, decodersMs, bookingMs)
-    if (decoder.costMs < (prefills[shortest] ?? 0) + (load?.handoffMs ?? 0))
-      decodersMs[decoder.at] = (decodersMs[decoder.at] ?? 0) + bookingMs
-    else prefills[shortest] = (prefills[shortest] ?? 0) + bookingMs
+    const shortest = shortestOf(prefills)
+    const queueMs = prefills[shortest] as number
+    const decoder = cheapestDecoder(decoders, decodersMs, bookingMs, queueMs + handoffMs)
+    if (decoder === -1) prefills[shortest] = queueMs + bookingMs
+    else decodersMs[decoder] = (decodersMs[decoder] as number) + bookingMs
   }
   return { prefillMs: Math.min(...prefills) - beforeMs, decodersMs }
+}
+
+/**
+ * The place of the endpoint that decodes and takes a prefill of `workMs` for the least, by its queue, what is booked there and
+ * what it makes others wait; -1 where none takes it for less than `thanMs`.
+ */
+export function cheapestDecoder(
+  decoders: readonly DecoderLoad[],
+  bookedMs: readonly number[],
+  workMs: number,
+  thanMs: number,
+): number {
+  let cheapest = -1
+  let leastMs = thanMs
+  for (let at = 0; at < decoders.length; at++) {
+    const decoder = decoders[at] as DecoderLoad
+    const costMs = decoder.backlogMs + (bookedMs[at] ?? 0) + disturbanceMs(decoder, workMs)
+    if (costMs >= leastMs) continue
+    cheapest = at
+    leastMs = costMs
+  }
+  return cheapest
 }
 
 /** The queues of endpoints made for prefill; where only the shortest is known the others are taken to be like it. */
@@ -52,18 +76,9 @@ function prefillQueues(load: Queues | null): number[] {
   ]
 }
 
-function cheapestDecoder(
-  decoders: readonly DecoderLoad[],
-  bookedMs: readonly number[],
-  workMs: number,
-): { readonly at: number; readonly costMs: number } {
-  let at = -1
-  let costMs = Infinity
-  for (const [index, decoder] of decoders.entries()) {
-    const cost = decoder.backlogMs + (bookedMs[index] ?? 0) + disturbanceMs(decoder, workMs)
-    if (cost >= costMs) continue
-    at = index
-    costMs = cost
-  }
-  return { at, costMs }
+function shortestOf(queuesMs: readonly number[]): number {
+  let shortest = 0
+  for (let at = 1; at < queuesMs.length; at++)
+    if ((queuesMs[at] as number) < (queuesMs[shortest] as number)) shortest = at
+  return shortest
 }

@@ -6,6 +6,7 @@ import { cheapestReuse, disturbanceMs, loadMs, shadowFactor } from '../../core/c
 import { tierByNumber } from '../../core/tiers.ts'
 import type { TtftTerms } from '../../protocol/receipt.ts'
 import type { ModelLoad, ModelOffer } from '../../protocol/report.ts'
+import { cheapestDecoder } from './booked-queue.ts'
 import { believedLoad, matchOf, offerOf, type Candidate } from './candidate.ts'
 
 /**
@@ -109,20 +110,15 @@ function cheapestPlace(
   { backlogMs }: Assumptions,
 ): Place {
   const queueMs = (load?.backlogMs ?? backlogMs) + booked.prefillMs
-  let best: Place = { queueMs, handoffMs, disturbanceMs: 0 }
-  for (const [at, decoder] of (load?.decoders ?? []).entries()) {
-    const place = {
-      queueMs: decoder.backlogMs + (booked.decodersMs[at] ?? 0),
-      handoffMs: 0,
-      disturbanceMs: disturbanceMs(decoder, prefillMs),
-    }
-    if (costOf(place) < costOf(best)) best = place
+  const decoders = load?.decoders ?? []
+  const at = cheapestDecoder(decoders, booked.decodersMs, prefillMs, queueMs + handoffMs)
+  const decoder = decoders[at]
+  if (!decoder) return { queueMs, handoffMs, disturbanceMs: 0 }
+  return {
+    queueMs: decoder.backlogMs + (booked.decodersMs[at] ?? 0),
+    handoffMs: 0,
+    disturbanceMs: disturbanceMs(decoder, prefillMs),
   }
-  return best
-}
-
-function costOf({ queueMs, handoffMs, disturbanceMs }: Place): number {
-  return queueMs + handoffMs + disturbanceMs
 }
 
 /** The terms with their total. */
