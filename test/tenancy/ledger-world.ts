@@ -3,7 +3,7 @@
  * ledger does: answers and reports are lost, isolates die, outcomes come twice, late and in any order.
  */
 import type { Outcome } from '../../protocol/outcome.ts'
-import type { LedgerTerms } from '../../protocol/tenancy.ts'
+import type { LedgerReport, LedgerTerms } from '../../protocol/tenancy.ts'
 import { LedgerBook } from '../../tenancy/limits/ledger-book.ts'
 import { EMPTY_STATE } from '../../tenancy/limits/ledger-changes.ts'
 import { TenantLimits } from '../../worker/memory/tenant-limits.ts'
@@ -71,6 +71,8 @@ export class LedgerWorld {
   leasesAsked = 0
   readonly #isolates: TenantLimits[]
   readonly #settled = new Set<string>()
+  /** Requests that a report which arrived has told of. */
+  readonly #told = new Set<string>()
 
   constructor(isolates: number, ledgerTerms: LedgerTerms) {
     this.terms = ledgerTerms
@@ -104,6 +106,7 @@ export class LedgerWorld {
         limits.putBack(report)
         return false
       }
+      this.#note(report)
       limits.accept(answer, this.nowMs)
     }
     return false
@@ -133,16 +136,21 @@ export class LedgerWorld {
   crash(isolate: number): void {
     const index = isolate % this.#isolates.length
     this.#isolates[index] = new TenantLimits()
-    for (const [at, { requestId, isolate: owner }] of this.requests.entries()) {
-      if (owner === index && !this.#settled.has(requestId)) this.settle(at)
+    for (const [at, { requestId, isolate: owner, isRunning }] of this.requests.entries()) {
+      const isOpen = isRunning || !(this.#told.has(requestId) || this.#settled.has(requestId))
+      if (owner === index && isOpen) this.settle(at)
     }
   }
 
   report(isolate: number, isLost = false): void {
     const limits = this.#isolates[isolate % this.#isolates.length]!
     const report = limits.takeReport(this.terms, false, this.nowMs)
-    if (isLost) limits.putBack(report)
-    else this.book.report(report, this.nowMs)
+    if (isLost) {
+      limits.putBack(report)
+      return
+    }
+    this.book.report(report, this.nowMs)
+    this.#note(report)
   }
 
   /** Isolates report at least this often. */
@@ -152,6 +160,10 @@ export class LedgerWorld {
       for (const [index] of this.#isolates.entries()) this.report(index)
       this.book.sweep(this.nowMs)
     }
+  }
+
+  #note({ admitted }: LedgerReport): void {
+    for (const { requestId } of admitted) this.#told.add(requestId)
   }
 
   #end(request: Running): void {
