@@ -4,10 +4,12 @@ import type { ClusterKnowledge } from '../../../protocol/lookup.ts'
 import type { ModelLoad } from '../../../protocol/report.ts'
 import { NOTHING_BOOKED } from '../../../worker/plan/booked-queue.ts'
 import type { Candidate } from '../../../worker/plan/candidate.ts'
-import type { PlanInput } from '../../../worker/plan/plan.ts'
+import type { Plan, PlanInput } from '../../../worker/plan/plan.ts'
 import { LOAD, OFFER } from '../../directory/fake-agent.ts'
 
 export const PROMPT_BYTES = 40_000
+/** Cold prefill of that prompt: 10,000 tokens at 0.1 ms and 10 ms fixed. */
+export const COLD_MS = 1010
 
 export type Known = Extract<ClusterKnowledge, { state: 'known' }>
 
@@ -63,4 +65,9 @@ export function input(candidates: readonly Candidate[], change: Partial<PlanInpu
     random: () => 0.5,
     ...change,
   }
+}
+
+/** The clusters in the order in which the plan tries them. */
+export function order({ entries }: Plan): string[] {
+  return entries.map((entry) => entry.candidate.config.cluster)
 }
