@@ -1,8 +1,9 @@
 /** `node cluster-agent/main.ts --config FILE [--exit-with-parent]`: the agent as a process. */
 import { parseArgs } from 'node:util'
-import { destination, pino } from 'pino'
+import { pino } from 'pino'
 import { startAgent } from './agent.ts'
 import { ConfigError, readAgentConfig } from './config.ts'
+import { LOG_LINES } from './log-lines.ts'
 
 /** Draining takes seconds. An agent that has not ended by then hangs, and nobody can tell it anything any more. */
 const STOP_MS_MAX = 30_000
@@ -10,7 +11,7 @@ const STOP_MS_MAX = 30_000
 const { values } = parseArgs({
   options: { config: { type: 'string' }, 'exit-with-parent': { type: 'boolean', default: false } },
 })
-const log = pino({ name: 'cluster-agent' }, destination(2))
+const log = pino({ name: 'cluster-agent' }, LOG_LINES)
 
 try {
   if (values.config === undefined) throw new ConfigError('--config FILE is needed')
