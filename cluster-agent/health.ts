@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Cluster } from './cluster.ts'
 import type { EndpointSpec } from './discovery/endpoint-spec.ts'
-import { readBounded } from './engine-probe.ts'
+import { LATE } from './discovery/registry.ts'
+import { probe, readBounded } from './engine-probe.ts'
 import type { RosterPart } from './roster.ts'
 import type { Endpoint } from './routing/endpoint.ts'
 import { Breaker, type BreakerState } from './vitals/breaker.ts'
@@ -28,6 +29,8 @@ interface Patient {
   readonly isNewcomer: boolean
   readonly breaker: Breaker
   failedPolls: number
+  /** Whether the last of them was only not answered in time. */
+  isLate: boolean
   /** When it first answered well, for the ramp. */
   wellSinceMs: number | null
   reading: EngineReading | null
@@ -95,6 +98,7 @@ export class Health implements RosterPart {
       isNewcomer: this.#hasStarted,
       breaker: new Breaker(),
       failedPolls: 0,
+      isLate: false,
       wellSinceMs: null,
       reading: null,
       hasVersion: version !== undefined,
@@ -150,13 +154,15 @@ export class Health implements RosterPart {
     const patient = this.#patients.get(number)
     if (!patient) return
     const { signal } = this.#stopping
-    const isWell = (await readBounded(`${patient.url}/health`, signal)) !== null
+    const said = await probe(`${patient.url}/health`, signal)
+    const isWell = said.text !== null
     if (isWell && (withMetrics || patient.reading === null)) await this.#read(number, patient)
     if (isWell && !patient.hasVersion) await this.#learnVersion(number, patient)
     // Retired meanwhile: the number may be another's.
     if (this.#patients.get(number) !== patient || signal.aborted) return
     const nowMs = performance.now()
     patient.failedPolls = isWell ? 0 : patient.failedPolls + 1
+    patient.isLate = said.isLate
     if (isWell) {
       patient.wellSinceMs ??= nowMs
       patient.breaker.noteWell(nowMs)
@@ -203,7 +209,8 @@ export class Health implements RosterPart {
   #settle(number: number, patient: Patient): void {
     const { breaker, failedPolls, wellSinceMs, reading, isNewcomer } = patient
     const isSick = breaker.state === 'open' || wellSinceMs === null || failedPolls >= FAILURES_MAX
-    const fault = isSick ? patient.reason : reading?.isAsleep ? 'asleep' : null
+    const isOnlyLate = patient.isLate && breaker.state !== 'open' && wellSinceMs !== null
+    const fault = isSick ? (isOnlyLate ? LATE : patient.reason) : reading?.isAsleep ? 'asleep' : null
     const ageMs = performance.now() - (wellSinceMs ?? 0)
     const legs = breaker.state === 'half-open' ? PROBATION_LEGS : isNewcomer ? legsAllowed(ageMs) : null
     this.#cluster.registry.setLegsMax(number, legs)

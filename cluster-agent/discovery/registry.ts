@@ -8,6 +8,9 @@ import type { EndpointSpec } from './endpoint-spec.ts'
 /** Longer than anything that remembers a number without being told of its end (routing/speculation.ts). */
 export const REUSE_AFTER_MS = 5000
 
+/** The fault of an engine whose health is not told in time. It may well serve, so it is asked where nobody else is there. */
+export const LATE = 'late'
+
 interface Slot {
   endpoint: Endpoint
   spec: EndpointSpec
@@ -102,7 +105,8 @@ export class EndpointRegistry {
   unavailable(number: number): string | null {
     const slot = this.#slots[number]
     if (!slot || slot.isRetired) return 'gone'
-    return slot.spec.isServing === false ? 'draining' : slot.fault
+    if (slot.spec.isServing === false) return 'draining'
+    return slot.fault === LATE && !this.#isAnyWell() ? null : slot.fault
   }
 
   fault(number: number): string | null {
@@ -134,6 +138,12 @@ export class EndpointRegistry {
         this.unavailable(other.number) === null,
     )
     return canOthers ? slot.legsMax : null
+  }
+
+  #isAnyWell(): boolean {
+    return this.#slots.some(
+      (slot) => slot && !slot.isRetired && slot.spec.isServing !== false && slot.fault === null,
+    )
   }
 
   #refresh(): void {

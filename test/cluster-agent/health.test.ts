@@ -13,6 +13,8 @@ import { until } from '../support/wait.ts'
 interface Probe {
   readonly url: string
   isWell: boolean
+  /** It answers nothing any more. */
+  isSilent: boolean
   metrics: string
   version: string
 }
@@ -32,6 +34,7 @@ afterEach(async () => {
 
 async function startProbe(): Promise<Probe> {
   const server = createServer((request, response) => {
+    if (probe.isSilent) return
     if (request.url === '/metrics') response.end(probe.metrics)
     else if (request.url === '/version') response.end(JSON.stringify({ version: probe.version }))
     else response.writeHead(probe.isWell ? 200 : 503).end()
@@ -39,7 +42,13 @@ async function startProbe(): Promise<Probe> {
   servers.push(server)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-  const probe: Probe = { url, isWell: true, metrics: 'process_start_time_seconds 1000', version: '0.32.0' }
+  const probe: Probe = {
+    url,
+    isWell: true,
+    isSilent: false,
+    metrics: 'process_start_time_seconds 1000',
+    version: '0.32.0',
+  }
   return probe
 }
 
@@ -94,6 +103,17 @@ test('a failure takes an endpoint out; on probation it gets one leg at a time, w
   expect(health.of(0)?.breaker).toBe('closed')
   await until('the other on probation', () => cluster.unavailable(1) === null)
   expect(cluster.unavailable(0)).toBeNull()
+})
+
+test('an engine whose health is late is asked when no other takes requests, until a request fails there', async () => {
+  const [late, other] = [await startProbe(), await startProbe()]
+  const { cluster } = await start([late, other])
+  late.isSilent = true
+  await until('its lateness', () => cluster.unavailable(0) === 'late')
+  health.noteFailure(1, 'ECONNREFUSED')
+  expect([cluster.unavailable(0), cluster.unavailable(1)]).toEqual([null, 'ECONNREFUSED'])
+  health.noteFailure(0, 'silence')
+  expect(cluster.unavailable(0)).toBe('silence')
 })
 
 test('another process start time is a restart, once', async () => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { changesBetween } from '../../../cluster-agent/discovery/changes.ts'
 import type { EndpointSpec } from '../../../cluster-agent/discovery/endpoint-spec.ts'
-import { EndpointRegistry, REUSE_AFTER_MS } from '../../../cluster-agent/discovery/registry.ts'
+import { EndpointRegistry, LATE, REUSE_AFTER_MS } from '../../../cluster-agent/discovery/registry.ts'
 
 const spec = (endpoint: string, fields: Partial<EndpointSpec> = {}): EndpointSpec => ({
   endpoint,
@@ -49,6 +49,21 @@ test('an endpoint that drains takes nothing, however well it is', () => {
   registry.retire(0)
   expect(registry.unavailable(0)).toBe('gone')
   expect(registry.unavailable(7)).toBe('gone')
+})
+
+test('an endpoint that is only late takes requests while nobody is well', () => {
+  const registry = new EndpointRegistry(3)
+  for (const name of ['a', 'b', 'c']) registry.open(spec(name), 0)
+  registry.setFault(0, LATE)
+  registry.setFault(1, null)
+  registry.setFault(2, 'ECONNREFUSED')
+  expect([0, 1, 2].map((number) => registry.unavailable(number))).toEqual([LATE, null, 'ECONNREFUSED'])
+  registry.update(1, spec('b', { isServing: false }))
+  expect([0, 1, 2].map((number) => registry.unavailable(number))).toEqual([null, 'draining', 'ECONNREFUSED'])
+  registry.update(1, spec('b', { isServing: true }))
+  expect(registry.unavailable(0)).toBe(LATE)
+  registry.retire(1)
+  expect(registry.unavailable(0)).toBeNull()
 })
 
 test('another incarnation or address is another endpoint, other fields are not', () => {
