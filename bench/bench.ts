@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME`: measurements. They print what they measured and assert nothing. */
 import { Command } from 'commander'
+import { CALLERS_USUAL } from '../cli/replay.ts'
 import { benchAgentIndex } from './agent-index.ts'
 import { benchChaos } from './chaos.ts'
 import { benchAgent } from './agent.ts'
@@ -61,6 +62,7 @@ program
   .option('--engine-speed <factor>', 'pace of the simulated engines', Number, 2)
   .option('--loads <loads>', "loads to play, in multiples of the trace's own", '1,2')
   .option('--routings <routings>', 'routings to compare', 'isotherm,nearest,sticky,random')
+  .option('--callers <weights>', 'edge locations that callers come from, with weights', CALLERS_USUAL)
   .option('--port <port>', 'port of the endpoint', Number, 8797)
   .option('--json <file>', 'write every summary as JSON here')
   .option('--markdown <file>', 'write the tables as Markdown here')

@@ -17,6 +17,7 @@ export interface BenchReplayOptions {
   readonly engineSpeed: number
   readonly loads: string
   readonly routings: string
+  readonly callers: string
   readonly port: number
   readonly json?: string
   readonly markdown?: string
@@ -53,7 +54,7 @@ export async function benchReplay(options: BenchReplayOptions): Promise<void> {
           baseUrl: product.baseUrl,
           apiKey: product.apiKey,
           model: 'isotherm-demo',
-          callers: 'IAD:60,FRA:25,NRT:15',
+          callers: options.callers,
           seed: 1,
         })
         runs.push({ load, name: routing, summary })
@@ -75,16 +76,15 @@ function markdown(
   machine: ReturnType<typeof describeMachine>,
   sections: string[],
 ): string {
-  const { minutes, engineSpeed, loads, routings } = options
+  const { minutes, engineSpeed, loads, routings, callers } = options
   const source = options.trace ? "Mooncake's conversation trace" : 'the generated workload'
-  const command = `npm run bench -- replay ${options.trace ? '--trace conversation_trace.jsonl ' : ''}--minutes ${minutes} --engine-speed ${engineSpeed} --loads ${loads} --routings ${routings}`
+  const command = `npm run bench -- replay ${options.trace ? '--trace conversation_trace.jsonl ' : ''}--minutes ${minutes} --engine-speed ${engineSpeed} --loads ${loads} --routings ${routings} --callers ${callers}`
   return `# Results
 
 The first ${minutes} minutes of ${source} through the local product: real Worker and directories on bare workerd, three
 regions with two prefill and two decode engines each, wide-area latency on the links. Engines are simulated, at
-${engineSpeed} x the pace of a Qwen3-32B on two H100; round trips are not scaled. 60 % of the sessions call from us-east, 25 % from
-eu-central, 15 % from ap-northeast. The routings choose the region; inside a cluster the agent chooses as always. Each run
-starts afresh. \`sticky\` hashes the first block that not every request shares. The tables come from
+${engineSpeed} x the pace of a Qwen3-32B on two H100; round trips are not scaled. Sessions call from ${callers}. The
+routings choose the region; inside a cluster the agent chooses as always. Each run starts afresh. \`sticky\` hashes the first block that not every request shares. The tables come from
 
     ${command}
 

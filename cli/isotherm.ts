@@ -5,7 +5,7 @@ import { integer, oneOf, positive } from './argument.ts'
 import { addAssessCommand, AssessFailure } from './assess.ts'
 import { events, EventsFailure } from './events.ts'
 import { PartFailure } from './part.ts'
-import { replay, ReplayFailure } from './replay.ts'
+import { CALLERS_USUAL, replay, ReplayFailure } from './replay.ts'
 import { start } from './start.ts'
 
 const program = new Command('isotherm').description('Routes LLM requests to where their KV cache is warm.')
@@ -28,11 +28,7 @@ program
   .option('--base-url <url>', 'endpoint, ends in /v1', 'http://127.0.0.1:8787/v1')
   .option('--api-key <key>', 'API key', process.env['ISOTHERM_API_KEY'])
   .option('--model <model>', 'model to ask', 'isotherm-demo')
-  .option(
-    '--callers <weights>',
-    'edge locations that callers come from, with weights',
-    'IAD:60,FRA:25,NRT:15',
-  )
+  .option('--callers <weights>', 'edge locations that callers come from, with weights', CALLERS_USUAL)
   .option('--seed <seed>', 'seed of the generated workload and of the callers', integer(0, 2 ** 32 - 1), 1)
   .option('--json <file>', 'write the result as JSON here')
   .action(replay)

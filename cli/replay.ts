@@ -108,6 +108,9 @@ async function readTrace(file: string, minutes: number): Promise<TraceRequest[]>
   return requests
 }
 
+/** Where callers are unless told otherwise: most of them in one region, as a working day goes. */
+export const CALLERS_USUAL = 'IAD:60,FRA:25,NRT:15'
+
 interface Caller {
   readonly colo: string
   readonly weight: number
