@@ -51,7 +51,7 @@ export default {
     }
     const questions = promptsOf(number('questions'), number('entries'))
     const nothing = NOTHING.get(NOTHING.idFromName('bench')) as unknown as Nothing
-    const call = caller(String(searchParams.get('kind')), directory, nothing, questions)
+    const call = await caller(String(searchParams.get('kind')), directory, nothing, questions)
     const startMs = performance.now()
     let next = 0
     await Promise.all(
@@ -86,19 +86,28 @@ function markersAt(call: number, entries: number): Uint32Array {
 }
 
 /** One call of each kind. */
-function caller(
+async function caller(
   kind: string,
   directory: Directory,
   nothing: Nothing,
   calls: readonly (readonly Uint32Array[])[],
-): (i: number) => Promise<unknown> {
+): Promise<(i: number) => Promise<unknown>> {
   const at = (i: number) => calls[i % calls.length] ?? []
   if (kind === 'nothing') return () => nothing.nothing()
-  if (kind === 'lookup') return (i) => ask(directory, at(i))
+  if (kind === 'asked') return (i) => ask(directory, at(i))
+  if (kind === 'lookup') {
+    // The batches say which facts the isolate has: first it has some.
+    if (encoded.length === 0) await ask(directory, at(0))
+    if (encoded.length === 0) encoded = calls.map((questions) => textOfUnits(encodeBatch(batchOf(questions))))
+    return (i) => directory.lookup(encoded[i % encoded.length] ?? '')
+  }
   const given = textOfUnits(encodeBatch(batchOf(at(0))))
   const answerUnits = ANSWER_UNITS * at(0).length
   return () => nothing.text(given, answerUnits)
 }
+
+/** Batches of one question, made before any time is taken. */
+let encoded: readonly string[] = []
 
 /** As the edge asks: what this isolate was told before need not come again. */
 const facts = new DirectoryFacts()

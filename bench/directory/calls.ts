@@ -1,6 +1,7 @@
 /**
  * What a lookup costs beside calls of an object that does nothing: `nothing` carries nothing either, `text` carries as
- * much each way as the lookup does. All take turns: in a loop inside a Worker, and as requests of one call each.
+ * much each way as the lookup does. `lookup` is the call alone, `asked` with what the edge does before and after it. All
+ * take turns: in a loop inside a Worker, and as requests of one call each.
  */
 import { CALL_ROUNDS, CLUSTERS, ENTRIES, MARKERS, median, pairedRatio } from './figures.ts'
 
@@ -14,8 +15,9 @@ const SUBJECTS = {
   nothing: { kind: 'nothing', questions: 1 },
   text: { kind: 'text', questions: 1 },
   lookup: { kind: 'lookup', questions: 1 },
+  asked: { kind: 'asked', questions: 1 },
   textOfEight: { kind: 'text', questions: SHARED },
-  lookupOfEight: { kind: 'lookup', questions: SHARED },
+  askedOfEight: { kind: 'asked', questions: SHARED },
 } as const
 type Name = keyof typeof SUBJECTS
 type Read = (url: string) => Promise<string>
@@ -51,11 +53,13 @@ function summary(rates: Readonly<Record<Name, readonly number[]>>) {
     ),
     lookupToNothing: pairedRatio(rates.lookup, rates.nothing),
     lookupToText: pairedRatio(rates.lookup, rates.text),
+    askedToNothing: pairedRatio(rates.asked, rates.nothing),
+    askedToText: pairedRatio(rates.asked, rates.text),
     textToNothing: pairedRatio(rates.text, rates.nothing),
-    lookupOfEightToTextOfEight: pairedRatio(rates.lookupOfEight, rates.textOfEight),
-    lookupOfEightToNothing: pairedRatio(rates.lookupOfEight, rates.nothing),
+    askedOfEightToTextOfEight: pairedRatio(rates.askedOfEight, rates.textOfEight),
+    askedOfEightToNothing: pairedRatio(rates.askedOfEight, rates.nothing),
     questionsOfEightToNothing: pairedRatio(
-      rates.lookupOfEight.map((perS) => perS * SHARED),
+      rates.askedOfEight.map((perS) => perS * SHARED),
       rates.nothing,
     ),
   }

@@ -4,7 +4,7 @@ export const MARKERS = 64
 export const CLUSTERS = 8
 export const ROUNDS = 5
 /** Of calls, which are short: what else the machine does comes and goes between them. */
-export const CALL_ROUNDS = 15
+export const CALL_ROUNDS = 45
 
 export function timed(run: () => void): number {
   const startMs = performance.now()
