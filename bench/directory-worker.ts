@@ -96,9 +96,11 @@ async function caller(
   if (kind === 'nothing') return () => nothing.nothing()
   if (kind === 'asked') return (i) => ask(directory, at(i))
   if (kind === 'lookup') {
-    // The batches say which facts the isolate has: first it has some.
-    if (encoded.length === 0) await ask(directory, at(0))
-    if (encoded.length === 0) encoded = calls.map((questions) => textOfUnits(encodeBatch(batchOf(questions))))
+    if (encoded.length === 0) {
+      // The batches say which facts the isolate has: first it has some.
+      await ask(directory, at(0))
+      encoded = calls.map((questions) => textOfUnits(encodeBatch(batchOf(questions))))
+    }
     return (i) => directory.lookup(encoded[i % encoded.length] ?? '')
   }
   const given = textOfUnits(encodeBatch(batchOf(at(0))))
