@@ -207,10 +207,8 @@ export class Health implements RosterPart {
 
   /** Tells the registry how the endpoint stands. */
   #settle(number: number, patient: Patient): void {
-    const { breaker, failedPolls, wellSinceMs, reading, isNewcomer } = patient
-    const isSick = breaker.state === 'open' || wellSinceMs === null || failedPolls >= FAILURES_MAX
-    const isOnlyLate = patient.isLate && breaker.state !== 'open' && wellSinceMs !== null
-    const fault = isSick ? (isOnlyLate ? LATE : patient.reason) : reading?.isAsleep ? 'asleep' : null
+    const { breaker, wellSinceMs, isNewcomer } = patient
+    const fault = faultOf(patient)
     const ageMs = performance.now() - (wellSinceMs ?? 0)
     const legs = breaker.state === 'half-open' ? PROBATION_LEGS : isNewcomer ? legsAllowed(ageMs) : null
     this.#cluster.registry.setLegsMax(number, legs)
@@ -220,4 +218,13 @@ export class Health implements RosterPart {
     if (fault === null) this.#log.info({ endpoint, legs }, 'endpoint takes requests')
     else this.#log.warn({ endpoint, reason: fault }, 'endpoint is out')
   }
+}
+
+function faultOf({ breaker, failedPolls, isLate, wellSinceMs, reading, reason }: Patient): string | null {
+  if (breaker.state === 'open' || wellSinceMs === null) return reason
+  const isFailing = failedPolls >= FAILURES_MAX
+  if (isFailing && !isLate) return reason
+  // One that sleeps is asked by nobody, however late it is.
+  if (reading?.isAsleep) return 'asleep'
+  return isFailing ? LATE : null
 }

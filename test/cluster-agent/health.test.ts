@@ -15,6 +15,8 @@ interface Probe {
   isWell: boolean
   /** It answers nothing any more. */
   isSilent: boolean
+  /** Questions that it did not answer. */
+  silences: number
   metrics: string
   version: string
 }
@@ -34,7 +36,7 @@ afterEach(async () => {
 
 async function startProbe(): Promise<Probe> {
   const server = createServer((request, response) => {
-    if (probe.isSilent) return
+    if (probe.isSilent) return void probe.silences++
     if (request.url === '/metrics') response.end(probe.metrics)
     else if (request.url === '/version') response.end(JSON.stringify({ version: probe.version }))
     else response.writeHead(probe.isWell ? 200 : 503).end()
@@ -46,6 +48,7 @@ async function startProbe(): Promise<Probe> {
     url,
     isWell: true,
     isSilent: false,
+    silences: 0,
     metrics: 'process_start_time_seconds 1000',
     version: '0.32.0',
   }
@@ -114,6 +117,18 @@ test('an engine whose health is late is asked when no other takes requests, unti
   expect([cluster.unavailable(0), cluster.unavailable(1)]).toEqual([null, 'ECONNREFUSED'])
   health.noteFailure(0, 'silence')
   expect(cluster.unavailable(0)).toBe('silence')
+})
+
+test('an engine that sleeps is not asked, however late it is', async () => {
+  const probe = await startProbe()
+  probe.metrics = 'vllm:engine_sleep_state{sleep_state="weights_offloaded"} 1.0'
+  const { cluster } = await start([probe])
+  expect(cluster.unavailable(0)).toBe('asleep')
+  const before = probe.silences
+  probe.isSilent = true
+  // Two polls in a row make it late, the third begins after both are over, and one more may be for its metrics.
+  await until('it was asked in vain', () => probe.silences >= before + 4)
+  expect(cluster.unavailable(0)).toBe('asleep')
 })
 
 test('another process start time is a restart, once', async () => {
