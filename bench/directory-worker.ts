@@ -100,6 +100,8 @@ async function caller(
       // The batches say which facts the isolate has: first it has some.
       await ask(directory, at(0))
       encoded = calls.map((questions) => textOfUnits(encodeBatch(batchOf(questions))))
+      // What the directory does not understand it answers with nothing, and soon.
+      if (decodeAnswer(await directory.lookup(encoded[0] ?? '')) === null) throw new Error('no answer')
     }
     return (i) => directory.lookup(encoded[i % encoded.length] ?? '')
   }

@@ -84,7 +84,8 @@ function markdown(
 The first ${minutes} minutes of ${source} through the local product: real Worker and directories on bare workerd, three
 regions with two prefill and two decode engines each, wide-area latency on the links. Engines are simulated, at
 ${engineSpeed} x the pace of a Qwen3-32B on two H100; round trips are not scaled. Sessions call from ${callers}. The
-routings choose the region; inside a cluster the agent chooses as always. Each run starts afresh. \`sticky\` hashes the first block that not every request shares. The tables come from
+routings choose the region; inside a cluster the agent chooses as always. Each run starts afresh. \`sticky\` hashes the first
+block that not every request shares. The tables come from
 
     ${command}
 
