@@ -27,9 +27,11 @@ export function decode(tokens: ArrayLike<number>, skipsSpecial = false): string 
       bytes.push(token)
       continue
     }
-    text += decodeUtf8(bytes)
+    const piece = PIECES[token - BYTE_TOKENS] ?? (skipsSpecial ? '' : (specialToken(token) ?? ''))
+    // A token that is passed over parts no bytes of a character.
+    if (piece === '') continue
+    text += decodeUtf8(bytes) + piece
     bytes = []
-    text += PIECES[token - BYTE_TOKENS] ?? (skipsSpecial ? '' : (specialToken(token) ?? ''))
   }
   return text + decodeUtf8(bytes)
 }

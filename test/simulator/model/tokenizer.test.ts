@@ -71,7 +71,8 @@ test('any tokens decode to what Hugging Face tokenizers say', async () => {
     fc.asyncProperty(tokens, async (ids) => {
       expect(decode(ids, true)).toBe(await reference.decode(ids, true))
     }),
-    { numRuns: 300 },
+    // The bytes of one character around a special token that is passed over.
+    { numRuns: 300, examples: [[[0xc2, VOCABULARY_TOKENS - 1, 0x80]]] },
   )
 })
 
