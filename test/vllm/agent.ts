@@ -5,7 +5,7 @@ import { parseAgentConfig } from '../../cluster-agent/config.ts'
 import type { FinishedRequest } from '../../cluster-agent/finished-request.ts'
 import type { Role } from '../../cluster-agent/routing/endpoint.ts'
 import { CLUSTER, SECRETS } from './edge.ts'
-import { MODEL, MODEL_FOLDER, type Vllm } from './engine.ts'
+import { CONTEXT_TOKENS, MODEL, MODEL_FOLDER, type Vllm } from './engine.ts'
 
 export interface RealEndpoint {
   readonly engine: Vllm
@@ -25,15 +25,20 @@ export interface RealAgent {
 /** Of the tiny model: 2 layers, 2 heads of 32, keys and values, 4 bytes each. */
 const KV_BYTES_PER_TOKEN = 2 * 2 * 32 * 2 * 4
 
-/** `adapters`: those that the engines serve. */
+export interface RealAgentOptions {
+  /** Those that the engines serve. */
+  readonly adapters?: readonly string[]
+  readonly contextTokensMax?: number
+}
+
 export async function startRealAgent(
   endpoints: readonly RealEndpoint[],
   kvTokens: number,
-  adapters: readonly string[] = [],
+  { adapters = [], contextTokensMax = CONTEXT_TOKENS }: RealAgentOptions = {},
 ): Promise<RealAgent> {
   const finished: FinishedRequest[] = []
   const log: string[] = []
-  const model = { contextTokensMax: 1024, kvBytesPerToken: KV_BYTES_PER_TOKEN, tokenizerDir: MODEL_FOLDER }
+  const model = { contextTokensMax, kvBytesPerToken: KV_BYTES_PER_TOKEN, tokenizerDir: MODEL_FOLDER }
   const config = parseAgentConfig(
     {
       cluster: CLUSTER,

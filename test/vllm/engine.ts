@@ -13,12 +13,15 @@ export const MODEL_FOLDER = fileURLToPath(new URL('../fixtures/vllm/model', impo
 export const VENV = process.env['ISOTHERM_VLLM'] ?? join(homedir(), '.cache/isotherm-vllm')
 /** The CPU attention kernel takes multiples of 32 only. */
 export const BLOCK_TOKENS = 32
+/** Unless told otherwise. */
+export const CONTEXT_TOKENS = 1024
 const START_MS_MAX = 400_000
 
 export interface VllmOptions {
   readonly name: string
   /** Usable blocks are one less. */
   readonly blocks?: number
+  readonly contextTokens?: number
   readonly flags?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
 }
@@ -36,7 +39,13 @@ export interface Vllm {
 }
 
 /** Not started yet. Output goes to `<VENV>/<name>.log`. */
-export async function vllm({ name, blocks = 97, flags = [], env = {} }: VllmOptions): Promise<Vllm> {
+export async function vllm({
+  name,
+  blocks = 97,
+  contextTokens = CONTEXT_TOKENS,
+  flags = [],
+  env = {},
+}: VllmOptions): Promise<Vllm> {
   const [port, eventsPort, replayPort] = await freePorts(3)
   let child: ChildProcess | null = null
   const url = `http://127.0.0.1:${port}`
@@ -48,7 +57,8 @@ export async function vllm({ name, blocks = 97, flags = [], env = {} }: VllmOpti
   }
   const args = [
     'serve', MODEL_FOLDER, '--served-model-name', MODEL, '--host', '127.0.0.1', '--port', String(port),
-    '--load-format', 'dummy', '--dtype', 'float32', '--enforce-eager', '--max-model-len', '1024',
+    '--load-format', 'dummy', '--dtype', 'float32', '--enforce-eager', '--max-model-len', String(contextTokens),
+    '--hf-overrides', JSON.stringify({ max_position_embeddings: contextTokens }),
     '--max-num-seqs', '8', '--block-size', String(BLOCK_TOKENS), '--num-gpu-blocks-override', String(blocks),
     '--prefix-caching-hash-algo', 'sha256_cbor', '--enable-prompt-tokens-details',
     '--kv-events-config', JSON.stringify(kvEvents), ...flags,

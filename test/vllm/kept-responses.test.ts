@@ -11,6 +11,8 @@ import { SECRETS } from './edge.ts'
 import { BLOCK_TOKENS, MODEL, vllm, type Vllm } from './engine.ts'
 
 const BLOCKS = 257
+/** A response that takes all of it is made for longer than any test looks at it. */
+const CONTEXT_TOKENS = (BLOCKS - 1) * BLOCK_TOKENS
 const ENGINES = ['keeps-0', 'keeps-1']
 
 let engines: readonly Vllm[] = []
@@ -20,7 +22,7 @@ let target: SealedTarget
 async function startAgentAnew(): Promise<void> {
   await real?.agent.stop(0)
   const endpoints = engines.map((engine) => ({ engine, role: 'both', msPerToken: 1, transferMs: 1 }) as const)
-  real = await startRealAgent(endpoints, (BLOCKS - 1) * BLOCK_TOKENS)
+  real = await startRealAgent(endpoints, CONTEXT_TOKENS, { contextTokensMax: CONTEXT_TOKENS })
   target = { agent: real.agent, model: MODEL, envelopeSecret: SECRETS.ISOTHERM_ENVELOPE_SECRET }
   await until('event streams', () => real.agent.subscribers.every(({ state }) => state === 'live'))
   await until('versions', () => real.agent.cluster.endpoints.every(({ version }) => version !== null))
@@ -28,7 +30,9 @@ async function startAgentAnew(): Promise<void> {
 
 beforeAll(async () => {
   const env = { VLLM_ENABLE_RESPONSES_API_STORE: '1' }
-  engines = await Promise.all(ENGINES.map((name) => vllm({ name, blocks: BLOCKS, env })))
+  engines = await Promise.all(
+    ENGINES.map((name) => vllm({ name, blocks: BLOCKS, contextTokens: CONTEXT_TOKENS, env })),
+  )
   for (const engine of engines) await engine.start()
   await startAgentAnew()
 }, 900_000)
@@ -39,7 +43,7 @@ afterAll(async () => {
 })
 
 const newId = () => `resp_${randomBytes(16).toString('hex')}-real-AAAAAAAAAAAAAAAA`
-const endless = { max_output_tokens: 900, ignore_eos: true }
+const endless = { max_output_tokens: CONTEXT_TOKENS - 500, ignore_eos: true }
 
 async function answerOf(asking: Promise<Response>): Promise<[number, Record<string, unknown>]> {
   const response = await asking
