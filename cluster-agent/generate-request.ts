@@ -38,4 +38,6 @@ export interface Caller {
   readonly priority: number
   /** How long the caller goes on waiting for the first byte, from `startMs` on; null: as long as it takes. */
   readonly patienceMs: number | null
+  /** What may be predicted for it before another cluster is the better choice; null: it is to be served. */
+  readonly elsewhereMs: number | null
 }

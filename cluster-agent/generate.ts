@@ -11,6 +11,7 @@ import { Attempt } from './attempt.ts'
 import { backgroundId, BackgroundWatch } from './background-watch.ts'
 import { Bootstraps } from './bootstraps.ts'
 import type { Cluster } from './cluster.ts'
+import { leaveElsewhere } from './elsewhere.ts'
 import type { EngineClients } from './engine-clients.ts'
 import type { RequestObserver } from './finished-request.ts'
 import type { GenerateRequest } from './generate-request.ts'
@@ -25,6 +26,7 @@ import { RequestRecord } from './request-record.ts'
 import { takingSalt } from './routing/cache-salt.ts'
 import type { RequestSize } from './routing/candidate.ts'
 import type { ResponseHomes } from './response-homes.ts'
+import { routeHeader } from './route-header.ts'
 import { predictedMs, selectPair, type Pair } from './routing/select.ts'
 import { Tries } from './tries.ts'
 import { WaitingRoom, type Entrant } from './waiting-room.ts'
@@ -100,6 +102,7 @@ export class Generation {
     for (let choice = 1; choice <= CHOICES_MAX && tries.mayGoOn; choice++) {
       const chosen = this.#choose(request, tries)
       if (!chosen) break
+      if (choice === 1) leaveElsewhere(request, chosen.pair, res)
       record.noteChoice(chosen.pair, chosen.knownTokens)
       this.#homes.note(request, chosen.pair)
       if (choice === 1) this.#learner.offer(request)
@@ -227,15 +230,6 @@ function endOf(outcome: LegsOutcome) {
   if (outcome.kind === 'aborted') return 'client-left'
   if (outcome.kind === 'broken') return 'broken'
   return outcome.kind === 'answered' && outcome.status < 400 ? 'complete' : 'failed'
-}
-
-function routeHeader(pair: Pair, promptTokens: number, { startMs }: GenerateRequest): string {
-  const agentMs = Math.round(performance.now() - startMs)
-  return (
-    `prefill=${pair.prefill.endpoint.name}; decode=${pair.decode.endpoint.name}; ` +
-    `matched_tokens=${pair.reusedTokens}; prompt_tokens=${promptTokens}; tier=${pair.tier ?? 'none'}; ` +
-    `predicted_ms=${Math.round(predictedMs(pair))}; agent_ms=${agentMs}`
-  )
 }
 
 /** The engine died in mid-stream: a stream says so and ends; a whole answer that was cut short must not look whole. */

@@ -26,7 +26,14 @@ import { Scopes } from './scope.ts'
 import type { Tracing } from './tracing.ts'
 
 /** A caller without an edge. */
-const NOBODY: Caller = { tenant: '', attempt: 1, edgeRegion: null, priority: 0, patienceMs: null }
+const NOBODY: Caller = {
+  tenant: '',
+  attempt: 1,
+  edgeRegion: null,
+  priority: 0,
+  patienceMs: null,
+  elsewhereMs: null,
+}
 /** Edges keep connections open between requests. */
 const KEEP_ALIVE_MS = 65_000
 
@@ -181,9 +188,12 @@ export function createAgentServer(parts: ServerParts): Server {
   return server
 }
 
-function callerOf({ tenant, attempt, edgeRegion, priority, deadlineMs }: Envelope, nowMs: number): Caller {
+function callerOf(
+  { tenant, attempt, edgeRegion, priority, deadlineMs, elsewhereMs }: Envelope,
+  nowMs: number,
+): Caller {
   const patienceMs = deadlineMs === null ? null : Math.max(deadlineMs - nowMs, 0)
-  return { tenant, attempt, edgeRegion, priority, patienceMs }
+  return { tenant, attempt, edgeRegion, priority, patienceMs, elsewhereMs }
 }
 
 /** What the edge decided for the engine: the model behind an alias, the id under which an answer is kept. */

@@ -63,6 +63,11 @@ export const envelopeSchema = z.strictObject({
   /** What the tenant's policy asks for, in milliseconds; null: nothing. */
   sloTtftMs: z.int().positive().nullable().default(null),
   sloItlMs: z.int().positive().nullable().default(null),
+  /**
+   * What an agent may predict, in milliseconds from the request's arrival to the first token, before another cluster is the
+   * better choice: beyond it it answers 429 with `ELSEWHERE_HEADER` before anything begins. null: it is to serve.
+   */
+  elsewhereMs: z.int().nonnegative().nullable().default(null),
 })
 
 export type Envelope = z.infer<typeof envelopeSchema>

@@ -10,6 +10,9 @@ export const REQUEST_ID_HEADER = 'x-request-id'
 /** Agent -> edge: what the agent matched and chose, in the same `key=value` form. */
 export const AGENT_ROUTE_HEADER = 'x-isotherm-agent-route'
 
+/** Agent -> edge, with a 429: nothing has begun, and the edge knows a better cluster. The milliseconds that the agent predicts. */
+export const ELSEWHERE_HEADER = 'x-isotherm-elsewhere'
+
 /** Why the chosen cluster leads the plan. */
 export const PLAN_REASONS = [
   'warm',
@@ -19,6 +22,7 @@ export const PLAN_REASONS = [
   'replica',
   'no-directory',
   'failover',
+  'redirect',
   'hedge',
   'kept',
   'override-nearest',

@@ -5,7 +5,7 @@
  * | version | change |
  * |---|---|
  * | 1 | first |
- * | 2 | outcomes, quiesce and the age of changes on the report stream; edge region, priority, SLO, response id and key id in the envelope; hedges in receipts; requests about kept responses |
+ * | 2 | outcomes, quiesce and the age of changes on the report stream; edge region, priority, SLO, response id and key id in the envelope; hedges and redirects in receipts, how long an agent may predict before another cluster is the better choice; requests about kept responses |
  */
 export const PROTOCOL_VERSION = 2
 

@@ -5,7 +5,7 @@
  */
 import type { RoutedApi } from '../protocol/apis.ts'
 import { ENVELOPE_HEADER } from '../protocol/envelope.ts'
-import { AGENT_ROUTE_HEADER, REQUEST_ID_HEADER, type Receipt } from '../protocol/receipt.ts'
+import { AGENT_ROUTE_HEADER, ELSEWHERE_HEADER, REQUEST_ID_HEADER, type Receipt } from '../protocol/receipt.ts'
 import type { Admission } from './admit.ts'
 import { callCluster } from './cluster-call.ts'
 import type { Edge } from './env.ts'
@@ -43,8 +43,8 @@ export interface Answer {
 
 export type AttemptOutcome =
   | ({ readonly kind: 'answer' } & Answer)
-  /** Overloaded: another cluster may have room. Nothing was done. */
-  | { readonly kind: 'overloaded'; readonly retryAfterMs: number | null }
+  /** Overloaded, or slower than another cluster (`isElsewhere`). Nothing was done. */
+  | { readonly kind: 'overloaded'; readonly retryAfterMs: number | null; readonly isElsewhere: boolean }
   /** A status that is the cluster's own fault. `isRefusal`: nothing was done. */
   | { readonly kind: 'failed'; readonly status: number; readonly isRefusal: boolean }
   /** No connection, a broken one, or silence past the bound: nobody knows what was done. */
@@ -57,21 +57,29 @@ const STATUSES_OF_AGENT = new Set([401, 403, 407])
 /** Answers up to this length are read before they are passed on, so that one that breaks off is not the client's trouble. */
 const WHOLE_BYTES_MAX = 8 << 20
 
+export interface Attempt {
+  readonly entry: PricedCandidate
+  /** From 1. */
+  readonly number: number
+  readonly waitMs: number
+  /** As in the envelope. */
+  readonly elsewhereMs: number | null
+}
+
 /** Never throws. `call` ends the call when it aborts, also after the answer has begun. */
 export async function tryCluster(
   edge: Edge,
   shipment: Shipment,
-  entry: PricedCandidate,
-  attempt: number,
-  waitMs: number,
+  attempt: Attempt,
   call: AbortController,
 ): Promise<AttemptOutcome> {
+  const { entry, waitMs } = attempt
   const { cluster } = entry.candidate.config
   const { markers } = shipment.survey.fingerprint
   const startMs = Date.now()
   edge.bookings.book(cluster, entry.terms.prefillMs + entry.terms.loadMs, markers, startMs)
   edge.breaker.begin(cluster, startMs)
-  const arriving = arrive(post(edge, shipment, entry, attempt, call.signal), (response) => {
+  const arriving = arrive(post(edge, shipment, attempt, call.signal), (response) => {
     edge.lastHeard.hear(cluster, Date.now())
     recordRoundTrip(edge, shipment, entry, response, Date.now() - startMs)
   })
@@ -126,8 +134,7 @@ export async function arrive(
 async function post(
   edge: Edge,
   shipment: Shipment,
-  entry: PricedCandidate,
-  attempt: number,
+  { entry, number, elsewhereMs }: Attempt,
   signal: AbortSignal,
 ): Promise<Response> {
   const { path, body, bodySha256, requestId, traceparent, admission, survey, isKept } = shipment
@@ -136,7 +143,7 @@ async function post(
   const envelope = await edge.seal.seal(path, bodySha256, {
     v: 2,
     requestId,
-    attempt,
+    attempt: number,
     tenant,
     shareScope: admission.shareScope,
     cluster: config.cluster,
@@ -153,6 +160,7 @@ async function post(
     responseId: isKept ? edge.responseIds.issue(tenant, config.cluster) : null,
     sloTtftMs: policy.slo.ttftMs,
     sloItlMs: policy.slo.itlMs,
+    elsewhereMs,
   })
   return callCluster(edge, config, survey.edgeRegion, path, {
     method: 'POST',
@@ -176,7 +184,8 @@ export function judge(answer: Answer): AttemptOutcome {
   if (!isFailure(status)) return { kind: 'answer', ...answer }
   if (status === 429) {
     const seconds = Number(headers.get('retry-after') ?? Number.NaN)
-    return { kind: 'overloaded', retryAfterMs: seconds >= 0 ? seconds * 1000 : null }
+    const retryAfterMs = seconds >= 0 ? seconds * 1000 : null
+    return { kind: 'overloaded', retryAfterMs, isElsewhere: headers.has(ELSEWHERE_HEADER) }
   }
   // vLLM and the agent say 503 before they begin.
   return { kind: 'failed', status, isRefusal: status < 500 || status === 503 }

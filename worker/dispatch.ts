@@ -10,6 +10,7 @@ import { modelNotFound } from './admit.ts'
 import { tryCluster, type Answer, type AttemptOutcome, type Shipment } from './attempt.ts'
 import type { ClientLoss } from './client-loss.ts'
 import type { Edge } from './env.ts'
+import { elsewhereMs } from './plan/elsewhere.ts'
 import { patienceMs } from './plan/patience.ts'
 import { predictedTtftMs, type PricedCandidate } from './plan/price.ts'
 import type { PlanReason } from './plan/plan.ts'
@@ -44,6 +45,7 @@ export async function dispatch(edge: Edge, shipment: Shipment, clientLoss: Clien
   if (!lead || reason === null) throw nobodyMay(shipment)
   const running = new Set<Running>()
   const failures: AttemptOutcome[] = []
+  const mayLeaveMs = elsewhereMs(plan, policy.attemptsMax, edge.config.stayMarginMs)
   let attempts = 0
   const begin = (entry: PricedCandidate, why: PlanReason): void => {
     untried.splice(untried.indexOf(entry), 1)
@@ -53,7 +55,8 @@ export async function dispatch(edge: Edge, shipment: Shipment, clientLoss: Clien
     const receipt = receiptOf(entry, ++attempts, why)
     shipment.onAttempt(receipt)
     const call = new AbortController()
-    const trying = tryCluster(edge, shipment, entry, attempts, waitMs, call)
+    const attempt = { entry, number: attempts, waitMs, elsewhereMs: attempts === 1 ? mayLeaveMs : null }
+    const trying = tryCluster(edge, shipment, attempt, call)
     const run: Running = { entry, receipt, call, ending: trying.then((outcome) => ({ run, outcome })) }
     running.add(run)
   }
@@ -85,11 +88,17 @@ export async function dispatch(edge: Edge, shipment: Shipment, clientLoss: Clien
     }
     if (clientLoss.reason !== null) throw clientLoss.reason
     failures.push(outcome)
+    const isRedirect = outcome.kind === 'overloaded' && outcome.isElsewhere
+    if (isRedirect) {
+      // Whoever named itself the slower one still answers when the other fails; the bound of attempts holds.
+      untried.splice(running.size > 0 ? 0 : 1, 0, run.entry)
+      untried.length = Math.min(untried.length, policy.attemptsMax - attempts)
+    }
     const [next] = untried
     if (running.size > 0 || !next || !mayGoOn(shipment, outcome)) continue
     if (Date.now() >= shipment.deadlineMs) throw tooLate()
-    edge.counters.count('failovers')
-    begin(next, 'failover')
+    edge.counters.count(isRedirect ? 'redirects' : 'failovers')
+    begin(next, isRedirect ? 'redirect' : 'failover')
   }
   if (Date.now() >= shipment.deadlineMs) throw tooLate()
   throw everybodyFailed(shipment, failures)

@@ -77,6 +77,7 @@ export async function measureStages(text: string) {
         responseId: null,
         sloTtftMs: null,
         sloItlMs: null,
+        elsewhereMs: null,
       }),
     'receipt header': () =>
       formatReceipt({

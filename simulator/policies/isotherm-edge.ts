@@ -8,6 +8,7 @@ import type { ClusterKnowledge } from '../../protocol/lookup.ts'
 import type { ModelOffer } from '../../protocol/report.ts'
 import { bookedQueues } from '../../worker/plan/booked-queue.ts'
 import { deepestBytes, type Candidate } from '../../worker/plan/candidate.ts'
+import { elsewhereMs } from '../../worker/plan/elsewhere.ts'
 import { makePlan } from '../../worker/plan/plan.ts'
 import { predictedTtftMs } from '../../worker/plan/price.ts'
 import type { SimRequest } from '../world/request.ts'
@@ -73,6 +74,7 @@ export class IsothermEdge implements RegionPolicy {
       detourMs: 0,
       worksMs: plan.entries.map(({ terms }) => terms.prefillMs + terms.loadMs),
       predictedMs: first ? predictedTtftMs(first.terms) : null,
+      elsewhereMs: elsewhereMs(plan, this.tenant.attemptsMax, STAY_MARGIN_MS),
     }
   }
 
@@ -82,6 +84,12 @@ export class IsothermEdge implements RegionPolicy {
     const { bookings } = this.isolatesOf(request.region).of(isolate)
     const workMs = choice.worksMs[choice.clusters.indexOf(cluster)] ?? 0
     bookings.book(name, workMs, markersOf(request, this.world.blockTokens), this.world.nowMs())
+  }
+
+  redirected(request: SimRequest, isolate: number, cluster: number): void {
+    const { name } = this.world.shape.clusters[cluster] ?? {}
+    const { bookings } = this.isolatesOf(request.region).of(isolate)
+    if (name !== undefined) bookings.retract(name, markersOf(request, this.world.blockTokens))
   }
 
   private layOut(request: SimRequest, isolate: number, isOpen: (cluster: number) => boolean): Candidate[] {

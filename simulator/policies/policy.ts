@@ -39,6 +39,8 @@ export interface RegionChoice {
   readonly worksMs: readonly number[]
   /** Predicted TTFT at the edge, or null. */
   readonly predictedMs: number | null
+  /** What the first cluster may predict from the arrival there on before it sends the request on; null: whatever it does. */
+  readonly elsewhereMs?: number | null
 }
 
 /** What a policy may look at. */
@@ -90,6 +92,8 @@ export interface RegionPolicy {
   sent?(request: SimRequest, isolate: number, choice: RegionChoice, cluster: number): void
   firstToken?(request: SimRequest, cluster: number, endpoint: number): void
   finished?(request: SimRequest, cluster: number, endpoint: number): void
+  /** The edge hears that the cluster has sent the request on. */
+  redirected?(request: SimRequest, isolate: number, cluster: number): void
 }
 
 export interface Policy {

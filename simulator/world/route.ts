@@ -4,6 +4,7 @@
  */
 import type { BlockSequence } from '../engine/block-sequence.ts'
 import type { RemoteKv } from '../engine/sequence.ts'
+import { HeldTrips } from './held-trips.ts'
 import { Random } from './random.ts'
 import type { Outcome, SimRequest } from './request.ts'
 import { legOf, newTrip, outcomeOf, type Trip } from './trip.ts'
@@ -12,8 +13,6 @@ import { World, type WorldOptions } from './world.ts'
 
 /** Clusters tried for one request, as a tenant's policy has it by default. */
 const ATTEMPTS_MAX = 3
-/** How often what is held is asked for again when nothing ends. */
-const HOLD_RETRY_MS = 20
 
 export interface RunOptions extends WorldOptions {
   /** By arrival, stage after stage. */
@@ -31,19 +30,20 @@ export class Route implements EngineListener {
   private readonly isolates: Random
   private readonly stalls: Random
   private readonly trips = new Map<number, Trip>()
-  private readonly heldAtEdge: Trip[] = []
-  private readonly heldInCluster: Trip[][]
+  private readonly held: HeldTrips
   private next = 0
   private stageStartMs = 0
   private legs = 0
-  private isRetryPlanned = false
 
   constructor(options: RunOptions) {
     this.options = options
     this.world = new World(options, this)
     this.isolates = new Random(options.seed).fork('isolates')
     this.stalls = new Random(options.seed).fork('stalls')
-    this.heldInCluster = options.shape.clusters.map(() => [])
+    this.held = new HeldTrips(this.world.clock, options.shape.clusters.length, {
+      dispatch: (trip) => this.dispatch(trip),
+      enter: (trip) => this.enter(trip),
+    })
   }
 
   run(): void {
@@ -67,7 +67,7 @@ export class Route implements EngineListener {
     const { request, placement } = trip
     this.world.endpoint.firstToken?.(request, placement)
     this.world.region.firstToken?.(request, trip.cluster, placement.prefill)
-    this.retryHeld()
+    this.held.retry()
   }
 
   onFinish(sequence: BlockSequence): void {
@@ -83,7 +83,7 @@ export class Route implements EngineListener {
     this.world.endpoint.finished?.(request, placement)
     this.world.region.finished?.(request, trip.cluster, placement.prefill)
     this.end(trip, 'served')
-    this.retryHeld()
+    this.held.retry()
   }
 
   onPulled(sequence: BlockSequence): void {
@@ -123,8 +123,7 @@ export class Route implements EngineListener {
       (cluster) => breaker?.isOpen(String(cluster), nowMs) ?? false,
     )
     if (choice === null) {
-      this.heldAtEdge.push(trip)
-      this.planRetry()
+      this.held.holdAtEdge(trip)
       return
     }
     const cluster = choice.clusters.find((candidate) => !trip.tried.has(candidate))
@@ -155,8 +154,11 @@ export class Route implements EngineListener {
         ? { prefill: fixed, decode: fixed, predictedMs: null, workMs: 0 }
         : this.world.endpoint.choose(request, cluster)
     if (placement === null) {
-      this.heldInCluster[cluster]?.push(trip)
-      this.planRetry()
+      this.held.holdInCluster(trip)
+      return
+    }
+    if (trip.attempts === 1 && (placement.predictedMs ?? 0) > (choice?.elsewhereMs ?? Infinity)) {
+      this.redirect(trip)
       return
     }
     trip.placement = placement
@@ -189,12 +191,26 @@ export class Route implements EngineListener {
     })
   }
 
+  /** The agent knows that another cluster is the better choice: the edge hears of it a way later. */
+  private redirect(trip: Trip): void {
+    const { request, cluster, isolate } = trip
+    const { world } = this
+    trip.arrivedMs = 0
+    trip.redirectedBy = cluster
+    world.clock.at(world.nowMs() + world.oneWayMs(request.region, cluster), () => {
+      world.breakers[request.region]?.[isolate]?.abandon(String(cluster))
+      world.region.redirected?.(request, isolate, cluster)
+      this.failover(trip)
+    })
+  }
+
   private failover(trip: Trip): void {
     if (trip.firstMs > 0) {
       this.end(trip, 'broken')
       return
     }
     trip.tried.add(trip.cluster)
+    if (trip.cluster !== trip.redirectedBy) trip.tried.delete(trip.redirectedBy)
     trip.placement = null
     trip.leg = null
     trip.prefillLeg = null
@@ -205,29 +221,11 @@ export class Route implements EngineListener {
   /** A cluster dies with everything in it. */
   private fail(cluster: number): void {
     this.world.setDown(cluster, true)
-    this.heldInCluster[cluster]?.splice(0)
+    this.held.drop(cluster)
     for (const trip of this.trips.values()) {
       if (trip.cluster !== cluster || trip.arrivedMs === 0) continue
       if (trip.placement) this.world.endpoint.finished?.(trip.request, trip.placement)
       this.refuse(trip)
-    }
-  }
-
-  private planRetry(): void {
-    if (this.isRetryPlanned) return
-    this.isRetryPlanned = true
-    this.world.clock.at(this.world.nowMs() + HOLD_RETRY_MS, () => {
-      this.isRetryPlanned = false
-      this.retryHeld()
-      if (this.heldAtEdge.length > 0 || this.heldInCluster.some((list) => list.length > 0)) this.planRetry()
-    })
-  }
-
-  /** First come, first served. */
-  private retryHeld(): void {
-    if (this.heldAtEdge.length > 0) for (const trip of this.heldAtEdge.splice(0)) this.dispatch(trip)
-    for (const list of this.heldInCluster) {
-      if (list.length > 0) for (const trip of list.splice(0)) this.enter(trip)
     }
   }
 

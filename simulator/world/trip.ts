@@ -10,6 +10,8 @@ export interface Trip {
   readonly isolate: number
   choice: RegionChoice | null
   tried: Set<number>
+  /** The cluster that sent it on, which is asked again when the next one fails; -1: none. */
+  redirectedBy: number
   cluster: number
   placement: Placement | null
   warmth: Warmth
@@ -28,6 +30,7 @@ export function newTrip(request: SimRequest, sentMs: number, isolate: number): T
     isolate,
     choice: null,
     tried: new Set(),
+    redirectedBy: -1,
     cluster: -1,
     placement: null,
     warmth: { heldBlocks: 0, longestBlocks: 0 },

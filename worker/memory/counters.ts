@@ -10,6 +10,7 @@ export const COUNTERS = [
   'reportsFailed',
   'notesLost',
   'failovers',
+  'redirects',
   'hedges',
   'streamsBroken',
   'streamsStalled',

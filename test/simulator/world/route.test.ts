@@ -99,6 +99,26 @@ test('a hand-off between a prefill and a decode engine is loaded over their link
   }
 })
 
+test('an agent that knows of a longer wait than its edge sends a request on, once, and nobody is lost', () => {
+  const outcomes = run({
+    workload: { groups: 100, stages: [{ ratePerS: 12, seconds: 30 }] },
+  })
+  const redirected = outcomes.filter(({ attempts }) => attempts > 1)
+  expect(redirected.length).toBeGreaterThan(0)
+  for (const { attempts, state, split, ttftMs } of outcomes) {
+    expect([state, attempts <= 2]).toEqual(['served', true])
+    const { rttMs, queueMs, loadMs, prefillMs: ms, handoffMs } = split
+    expect(rttMs + queueMs + loadMs + ms + handoffMs).toBeCloseTo(ttftMs, 6)
+  }
+  // Both ways were made.
+  for (const { split } of redirected) expect(split.rttMs).toBeGreaterThan(89 + 5 - 1)
+  const never = run({
+    policy: 'sticky+isotherm',
+    workload: { groups: 100, stages: [{ ratePerS: 12, seconds: 30 }] },
+  })
+  expect(never.every(({ attempts }) => attempts === 1)).toBe(true)
+})
+
 test('a region that dies breaks what has begun, and every other request is served elsewhere', () => {
   const outcomes = run({
     world: { outages: [{ cluster: 0, fromS: 10, untilS: 20 }] },

@@ -1,0 +1,14 @@
+/** A request that another cluster would answer sooner, as far as the edge knows: nothing has begun for it here. */
+import type { ServerResponse } from 'node:http'
+import { RouteError } from '../protocol/errors.ts'
+import { ELSEWHERE_HEADER } from '../protocol/receipt.ts'
+import type { GenerateRequest } from './generate-request.ts'
+import { predictedMs, type Pair } from './routing/select.ts'
+
+/** Throws `overloaded`, marked by a header, when the best pair takes longer than the edge gave it. */
+export function leaveElsewhere({ caller }: GenerateRequest, pair: Pair, res: ServerResponse): void {
+  const ms = predictedMs(pair)
+  if (caller.elsewhereMs === null || ms <= caller.elsewhereMs) return
+  res.setHeader(ELSEWHERE_HEADER, Math.round(ms))
+  throw new RouteError('overloaded', 'Another cluster is expected to answer sooner.')
+}
