@@ -5,10 +5,13 @@ import { ELSEWHERE_HEADER } from '../protocol/receipt.ts'
 import type { GenerateRequest } from './generate-request.ts'
 import { predictedMs, type Pair } from './routing/select.ts'
 
+export function isBetterElsewhere(pair: Pair, elsewhereMs: number | null): boolean {
+  return elsewhereMs !== null && predictedMs(pair) > elsewhereMs
+}
+
 /** Throws `overloaded`, marked by a header, when the best pair takes longer than the edge gave it. */
 export function leaveElsewhere({ caller }: GenerateRequest, pair: Pair, res: ServerResponse): void {
-  const ms = predictedMs(pair)
-  if (caller.elsewhereMs === null || ms <= caller.elsewhereMs) return
-  res.setHeader(ELSEWHERE_HEADER, Math.round(ms))
+  if (!isBetterElsewhere(pair, caller.elsewhereMs)) return
+  res.setHeader(ELSEWHERE_HEADER, Math.round(predictedMs(pair)))
   throw new RouteError('overloaded', 'Another cluster is expected to answer sooner.')
 }

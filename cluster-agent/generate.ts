@@ -221,9 +221,9 @@ export class Generation {
 }
 
 function entrantOf({ caller, prompt, body, startMs, signal }: GenerateRequest): Entrant {
-  const { tenant, priority, patienceMs } = caller
+  const { tenant, priority, patienceMs, elsewhereMs } = caller
   const leftMs = patienceMs === null ? null : patienceMs - (performance.now() - startMs)
-  return { tenant, priority, prompt, bodyBytes: body.bytes.length, patienceMs: leftMs, signal }
+  return { tenant, priority, prompt, bodyBytes: body.bytes.length, patienceMs: leftMs, elsewhereMs, signal }
 }
 
 function endOf(outcome: LegsOutcome) {

@@ -7,6 +7,7 @@ import { AdmissionQueue, type RefusalReason } from './admission/queue.ts'
 import { Room } from './admission/room.ts'
 import type { Waiting } from './admission/waiting.ts'
 import type { Cluster, Prompt } from './cluster.ts'
+import { isBetterElsewhere } from './elsewhere.ts'
 import { gpuMs, predictedMs, selectPair } from './routing/select.ts'
 
 /** How often held requests are looked at. Far below `holdMs`: no endpoint runs dry in between. */
@@ -28,6 +29,8 @@ export interface Entrant {
   readonly bodyBytes: number
   /** How long the caller goes on waiting for the first byte; null: as long as it takes. */
   readonly patienceMs: number | null
+  /** As in `Caller`. */
+  readonly elsewhereMs: number | null
   readonly signal: AbortSignal
 }
 
@@ -134,11 +137,12 @@ export class WaitingRoom {
     return new Room(places, config.admission.holdMs)
   }
 
-  /** Null: nothing can be said of it, so nothing is gained by holding it. */
-  #waitingOf({ tenant, priority, prompt, bodyBytes, patienceMs }: Entrant, nowMs: number): Waiting | null {
+  /** Null: nothing is gained by holding it, since nothing can be said of it or another cluster is the better choice. */
+  #waitingOf(entrant: Entrant, nowMs: number): Waiting | null {
+    const { tenant, priority, prompt, bodyBytes, patienceMs, elsewhereMs } = entrant
     const { size, candidates } = this.#cluster.price(prompt, nowMs)
     const [best] = selectPair(candidates, size).ranked
-    if (!best) return null
+    if (!best || isBetterElsewhere(best.candidate, elsewhereMs)) return null
     const serviceMs = predictedMs(best.candidate) - best.candidate.queueMs
     const { waitMsMax } = this.#cluster.config.admission
     return {

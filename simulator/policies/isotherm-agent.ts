@@ -69,8 +69,8 @@ export class IsothermAgent implements EndpointPolicy {
     }
   }
 
-  choose(request: SimRequest, cluster: number): Placement | null {
-    if (!this.mayGo(request, cluster)) return null
+  choose(request: SimRequest, cluster: number, elsewhereMs = Infinity): Placement | null {
+    if (!this.mayGo(request, cluster, elsewhereMs)) return null
     const priced = this.price(request, cluster)
     if (!priced) return null
     this.chosen.set(request.number, priced)
@@ -165,12 +165,12 @@ export class IsothermAgent implements EndpointPolicy {
   private readonly pinnedShares: number[] = []
 
   /** Whether the request may be bound to an endpoint now; if not it waits in the agent's queue. */
-  private mayGo(request: SimRequest, cluster: number): boolean {
+  private mayGo(request: SimRequest, cluster: number, elsewhereMs: number): boolean {
     const room = () => this.room(cluster, this.world.nowMs())
     return (
       this.books[cluster]?.waiting.mayGo(request, this.world.nowMs(), room, () => {
         const priced = this.price(request, cluster)
-        return priced ? gpuMs(priced.pair, priced.size) : null
+        return priced && predictedMs(priced.pair) <= elsewhereMs ? gpuMs(priced.pair, priced.size) : null
       }) ?? true
     )
   }

@@ -78,7 +78,8 @@ export interface Heartbeat {
 
 export interface EndpointPolicy {
   /** Null: nothing takes the request now; it is held and asked for again when something ends. */
-  choose(request: SimRequest, cluster: number): Placement | null
+  /** `elsewhereMs`: a request that is predicted to take longer is sent on, and nobody holds it before. */
+  choose(request: SimRequest, cluster: number, elsewhereMs?: number): Placement | null
   sent?(request: SimRequest, placement: Placement): void
   firstToken?(request: SimRequest, placement: Placement): void
   finished?(request: SimRequest, placement: Placement): void

@@ -149,15 +149,16 @@ export class Route implements EngineListener {
     const { request, choice, cluster } = trip
     if (trip.arrivedMs === 0) trip.arrivedMs = this.world.nowMs()
     const fixed = choice?.endpoint ?? null
+    const elsewhereMs = trip.attempts === 1 ? (choice?.elsewhereMs ?? Infinity) : Infinity
     const placement =
       fixed !== null && trip.attempts === 1
         ? { prefill: fixed, decode: fixed, predictedMs: null, workMs: 0 }
-        : this.world.endpoint.choose(request, cluster)
+        : this.world.endpoint.choose(request, cluster, elsewhereMs)
     if (placement === null) {
       this.held.holdInCluster(trip)
       return
     }
-    if (trip.attempts === 1 && (placement.predictedMs ?? 0) > (choice?.elsewhereMs ?? Infinity)) {
+    if ((placement.predictedMs ?? 0) > elsewhereMs) {
       this.redirect(trip)
       return
     }

@@ -56,6 +56,7 @@ function open(admission: Record<string, number> = {}) {
     },
     bodyBytes: 100,
     patienceMs: null,
+    elsewhereMs: null,
     signal: new AbortController().signal,
     ...more,
   })
@@ -72,6 +73,13 @@ test('while there is room nothing is held', async () => {
   const { room, entrant } = open()
   expect(await room.enter(entrant())).toBe(true)
   expect(room.counts).toMatchObject({ passed: 1, held: 0 })
+})
+
+test('a request that another cluster answers sooner is not held: it is to leave at once', async () => {
+  const { room, fill, entrant } = open()
+  fill()
+  expect(await room.enter(entrant({ elsewhereMs: 10 }))).toBe(true)
+  expect(room.counts).toMatchObject({ held: 0 })
 })
 
 test('above the knee requests are held until there is room; the directories hear of their work', async () => {
