@@ -1,9 +1,11 @@
 /** The Worker with clusters, a directory and tenants by hand. Each world has fresh bindings, so a fresh isolate's memory. */
 import { createExecutionContext } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
+import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
 import { vi } from 'vitest'
 import type { EdgeConfig, Policy } from '../../protocol/edge-config.ts'
+import { ENVELOPE_HEADER, envelopeSchema, type Envelope } from '../../protocol/envelope.ts'
 import type { ClusterKnowledge, DirectoryRpc, LookupRequest } from '../../protocol/lookup.ts'
 import { decodeBatch } from '../../protocol/lookup-wire.ts'
 import { packAnswers, wholeFacts } from '../support/pack-answers.ts'
@@ -27,6 +29,12 @@ export interface Arrival {
 }
 
 export type Serve = (arrival: Arrival) => Response | Promise<Response>
+
+/** The envelope that came along, whoever signed it. */
+export function envelopeOf({ headers }: Arrival): Envelope {
+  const [encoded = ''] = (headers.get(ENVELOPE_HEADER) ?? '').split('.')
+  return envelopeSchema.parse(JSON.parse(Buffer.from(encoded, 'base64url').toString()))
+}
 
 export interface WorldOptions {
   readonly config?: Partial<EdgeConfig>

@@ -1,16 +1,15 @@
-import { Buffer } from 'node:buffer'
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import {
   CHAT,
   CLUSTERS,
   completion,
+  envelopeOf,
   knownEverywhere,
   newWorld,
   silence,
   status,
   stream,
-  type Arrival,
   type ClusterName,
   type Serve,
 } from './edge-world.ts'
@@ -37,19 +36,14 @@ function brokenAfter(chunks: number): Serve {
   }
 }
 
-/** Whether the edge has said when another cluster is the better choice. */
-function mayLeave({ headers }: Arrival): boolean {
-  const [encoded = ''] = (headers.get('x-isotherm-envelope') ?? '').split('.')
-  const envelope = JSON.parse(Buffer.from(encoded, 'base64url').toString()) as { elsewhereMs: number | null }
-  return envelope.elsewhereMs !== null
-}
-
 const BEHAVIOURS = {
   well: ({ path }) => (path === '' ? stream() : stream(EVENT, 'data: [DONE]\n\n')),
   refused: () => Promise.reject(new Error('connect')),
   overloaded: status(429),
   slower: (arrival) =>
-    mayLeave(arrival) ? status(429, { 'x-isotherm-elsewhere': '900' })(arrival) : stream(EVENT),
+    envelopeOf(arrival).elsewhereMs !== null
+      ? status(429, { 'x-isotherm-elsewhere': '900' })(arrival)
+      : stream(EVENT),
   unavailable: status(503),
   failing: status(500),
   wrong: status(400),
