@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
 import { startTestCluster, type TestCluster } from '../support/cluster.ts'
-import { askSealed } from '../support/sealed.ts'
+import { askSealed, envelopeFor } from '../support/sealed.ts'
 import { until } from '../support/wait.ts'
 
 /** What an agent does with a request that another cluster would answer sooner. */
@@ -16,13 +16,7 @@ function ask(elsewhereMs?: number | null): Promise<Response> {
     path: '/v1/chat/completions',
     body: { model: cluster.model, messages: [{ role: 'user', content: TEXT }], max_tokens: 2 },
     envelope: {
-      shareScope: 't',
-      model: cluster.model,
-      stream: false,
-      outputTokensMax: 2,
-      markers: '',
-      promptBytes: TEXT.length,
-      deadlineMs: null,
+      ...envelopeFor(cluster.model, TEXT),
       ...(elsewhereMs === undefined ? {} : { elsewhereMs }),
     },
   })

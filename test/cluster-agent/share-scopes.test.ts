@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import { startTestCluster, type TestCluster } from '../support/cluster.ts'
-import { askSealed } from '../support/sealed.ts'
+import { askSealed, envelopeFor } from '../support/sealed.ts'
 import { until } from '../support/wait.ts'
 
 /** Whether tenants can tell from an engine's cache what others have asked: by no API. */
@@ -23,15 +23,7 @@ function ask(path: Path, shareScope: string): Promise<Response> {
     method: 'POST',
     path,
     body: { model: cluster.model, ...BODIES[path] },
-    envelope: {
-      shareScope,
-      model: cluster.model,
-      stream: false,
-      outputTokensMax: 2,
-      markers: '',
-      promptBytes: LONG.length,
-      deadlineMs: null,
-    },
+    envelope: envelopeFor(cluster.model, LONG, shareScope),
   })
 }
 

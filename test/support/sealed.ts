@@ -55,6 +55,19 @@ export function askSealed(target: SealedTarget, sealed: Sealed): Promise<Respons
   })
 }
 
+/** What an envelope says of a request to generate from `text`. */
+export function envelopeFor(model: string, text: string, shareScope = 't') {
+  return {
+    shareScope,
+    model,
+    stream: false,
+    outputTokensMax: 4,
+    markers: '',
+    promptBytes: text.length,
+    deadlineMs: null,
+  }
+}
+
 /** Begins a response under an id of ours; the answer is its own. */
 export function begin(cluster: SealedTarget, responseId: string, fields: object): Promise<Response> {
   const input = 'input' in fields ? String(fields.input) : 'Tell me a story.'
@@ -63,16 +76,7 @@ export function begin(cluster: SealedTarget, responseId: string, fields: object)
     method: 'POST',
     path: '/v1/responses',
     body,
-    envelope: {
-      shareScope: 't',
-      model: cluster.model,
-      stream: 'stream' in fields,
-      outputTokensMax: 4,
-      markers: '',
-      promptBytes: input.length,
-      deadlineMs: null,
-      responseId,
-    },
+    envelope: { ...envelopeFor(cluster.model, input), stream: 'stream' in fields, responseId },
   })
 }
 
